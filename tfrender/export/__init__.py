@@ -1,0 +1,1 @@
+"""Export: SavedModels with guards, TFLite files, TF Serving files, model cards."""

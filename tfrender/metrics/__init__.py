@@ -1,0 +1,17 @@
+"""Metrics, one value per example."""
+
+from tfrender.metrics.images import (
+    absolute_error,
+    foreground,
+    normal_angle,
+    psnr,
+    silhouette_iou,
+)
+
+__all__ = [
+    "absolute_error",
+    "foreground",
+    "normal_angle",
+    "psnr",
+    "silhouette_iou",
+]

@@ -1,0 +1,18 @@
+"""Keras models of the systems, with named presets."""
+
+from tfrender.models.rendernet import RenderNet, shader_network
+from tfrender.models.shape_autoencoder import shape_decoder
+from tfrender.models.textured_rendernet import (
+    TexturedRenderNet,
+    texture_decoder,
+    two_headed_network,
+)
+
+__all__ = [
+    "RenderNet",
+    "TexturedRenderNet",
+    "shader_network",
+    "shape_decoder",
+    "texture_decoder",
+    "two_headed_network",
+]

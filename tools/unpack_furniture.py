@@ -1,0 +1,146 @@
+"""Unpacks the meshes of Debian's package sweethome3d-furniture.
+
+    apt-get install --no-install-recommends sweethome3d-furniture
+    python -m tools.unpack_furniture --output=data/furniture
+
+820 meshes of furniture, cars and household things (CC0 and CC-BY 3.0, see LICENSE.TXT
+in each archive) become OUTPUT/ARCHIVE/NAME.obj: geometry only, +Y up, front towards
+-Z, coincident duplicate faces removed.
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+import zipfile
+
+import numpy as np
+from absl import flags
+
+from tfrender import io
+from tfrender.io import FormatError
+from tools import cli, progress
+
+# The catalogue's front is +Z, ours is -Z.
+_HALF_TURN = np.diag([-1.0, 1.0, -1.0])
+_LARGEST_FILE = 2**28
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags; not at import, because names are global to a process."""
+    flags.DEFINE_string(
+        "package_dir",
+        "/usr/share/sweethome3d/furniture",
+        "Folder of the .sh3f archives.",
+    )
+    flags.DEFINE_string("output", None, "Folder for the meshes.", required=True)
+    flags.DEFINE_string(
+        "list", None, "Text file; only the ARCHIVE:PATH entries in its first column."
+    )
+
+
+def read_catalogue(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    """Models of an archive.
+
+    Args:
+        archive: opened .sh3f file.
+
+    Returns:
+        path of the OBJ file inside the archive -> rotation [3, 3] to apply to it.
+    """
+    text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
+    fields = dict(re.findall(r"^(\w+#\d+)\s*=\s*(.*?)\s*$", text, flags=re.M))
+    models = {}
+    for key, value in fields.items():
+        if not key.startswith("model#"):
+            continue
+        rotation = fields.get(key.replace("model#", "modelRotation#"))
+        matrix = np.eye(3)
+        if rotation:
+            matrix = np.array(rotation.split(), float).reshape(3, 3)
+        models[value.lstrip("/")] = matrix
+    return models
+
+
+def object_name(archive: str, path: str) -> str:
+    """Name of a model: archive and folder, without spaces and slashes.
+
+    Args:
+        archive: file name of the archive.
+        path: path of the OBJ file inside it.
+
+    Returns:
+        Such as `Scopia/chair3`.
+    """
+    stem = pathlib.PurePosixPath(path)
+    folder = stem.parent.name
+    name = stem.stem if folder == stem.stem else f"{folder}-{stem.stem}"
+    return f"{pathlib.Path(archive).stem}/{re.sub(r'[^A-Za-z0-9-]+', '-', name)}"
+
+
+def convert(
+    archive: zipfile.ZipFile, path: str, rotation, target: pathlib.Path
+) -> None:
+    """Writes one model as OBJ.
+
+    Args:
+        archive: opened .sh3f file.
+        path: path of the OBJ file inside it.
+        rotation: [3, 3].
+        target: file to write.
+
+    Raises:
+        FormatError: the model is broken.
+    """
+    info = archive.getinfo(path)
+    if info.file_size > _LARGEST_FILE:
+        raise FormatError(f"{path}: {info.file_size} bytes are too many for a model.")
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder) / pathlib.PurePosixPath(path).name
+        with archive.open(info) as packed, open(source, "wb") as file:
+            for line in packed:
+                if not line.startswith(b"mtllib"):  # geometry only
+                    file.write(line)
+        mesh = io.load_mesh(source, strict=False)
+    faces = io.remove_coincident_faces(mesh.vertices, mesh.faces)[0]
+    vertices = mesh.vertices @ (_HALF_TURN @ rotation).T
+    target.parent.mkdir(parents=True, exist_ok=True)
+    io.save_mesh(target, vertices.astype(np.float32), faces)
+
+
+def main():
+    """Unpacks every archive."""
+    folder = pathlib.Path(FLAGS.package_dir)
+    archives = sorted(folder.glob("*.sh3f"))
+    if not archives:
+        raise FileNotFoundError(
+            f"{folder}: no .sh3f archive; install the package sweethome3d-furniture."
+        )
+    wanted = None
+    if FLAGS.list:
+        lines = pathlib.Path(FLAGS.list).read_text(encoding="utf-8").splitlines()
+        wanted = {line.split("\t")[0] for line in lines}
+    broken, output = [], pathlib.Path(FLAGS.output)
+    for path in archives:
+        with zipfile.ZipFile(path) as archive:
+            models = read_catalogue(archive)
+            if wanted is not None:
+                models = {
+                    k: v for k, v in models.items() if f"{path.name}:{k}" in wanted
+                }
+            for name, rotation in progress.bar(models.items(), path.stem):
+                target = output / f"{object_name(path.name, name)}.obj"
+                try:
+                    convert(archive, name, rotation, target)
+                except ValueError as error:
+                    broken.append(name)
+                    print(f"left out: {cli.describe(error)}", file=sys.stderr)
+    count = len(list(output.rglob("*.obj")))
+    print(f"{count} meshes in {output}, {len(broken)} broken ones left out")
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

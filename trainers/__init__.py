@@ -1,0 +1,1 @@
+"""Trainers: `python -m trainers.NAME --flagfile=configs/NAME/PRESET.cfg`."""

@@ -1,0 +1,112 @@
+"""The record of a run: TensorBoard, metrics.jsonl, and pictures to look at."""
+
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from trainers.checkpoints import write_text
+
+_EXAMPLES = 4  # rows of a picture
+_GAP = 2  # pixels between pictures
+_WHITE = 255
+
+
+class Journal:
+    """Writes OUTPUT_DIR/log (TensorBoard), OUTPUT_DIR/metrics.jsonl and images/."""
+
+    def __init__(self, output_dir: pathlib.Path, step: int, active: bool = True):
+        """Opens the files; lines after `step` (of a killed run) are dropped.
+
+        Args:
+            output_dir: folder of the run.
+            step: steps done when this process starts.
+            active: False writes nothing (processes other than the chief).
+        """
+        self._active = active
+        if not active:
+            return
+        self._lines = output_dir / "metrics.jsonl"
+        self._images = output_dir / "images"
+        self._board = tf.summary.create_file_writer(str(output_dir / "log"))
+        kept = [line for line in _read(self._lines) if line["step"] <= step]
+        write_text(self._lines, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
+        """Writes numbers of one group ("train", "test", "speed")."""
+        if not self._active:
+            return
+        with self._board.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(f"{group}/{name}", value)
+        with open(self._lines, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "group": group, **values}) + "\n")
+
+    def pictures(self, step: int, images: dict[str, np.ndarray]) -> None:
+        """Writes pictures to TensorBoard and, side by side, to images/step-*.png.
+
+        Args:
+            step: steps done.
+            images: name -> [N, H, W, C] in [0, 1], C 1 or 3, columns in this order.
+        """
+        if not self._active or not images:
+            return
+        images = {name: _bytes(name, array) for name, array in images.items()}
+        with self._board.as_default(step=step):
+            for name, array in images.items():
+                tf.summary.image(name, array, max_outputs=_EXAMPLES)
+        self._board.flush()
+        self._images.mkdir(exist_ok=True)
+        png = tf.io.encode_png(_sheet(list(images.values()))).numpy()
+        path = self._images / f"step-{step:08d}.png"
+        aside = path.with_name(f".{path.name}")
+        aside.write_bytes(png)
+        aside.replace(path)
+
+    def close(self) -> None:
+        """Flushes and closes TensorBoard's file."""
+        if self._active:
+            self._board.close()
+
+
+def _read(path: pathlib.Path) -> list[dict]:
+    """Lines of a metrics file; a line that a kill cut short is left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
+    return lines
+
+
+def _bytes(name: str, array) -> np.ndarray:
+    """[N, H, W, 1 or 3] in [0, 1] -> uint8 [n, H, W, 3] of the first few."""
+    array = np.asarray(array, np.float32)[:_EXAMPLES]
+    if array.ndim != 4 or array.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"image `{name}` must be [N, H, W, 1 or 3]; got {list(array.shape)}."
+        )
+    array = np.nan_to_num(np.clip(array, 0.0, 1.0))
+    array = np.round(array * 255.0).astype(np.uint8)
+    return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
+
+
+def _sheet(columns: list[np.ndarray]) -> np.ndarray:
+    """One row an example, one column a picture: uint8 [H', W', 3]."""
+    height = max(column.shape[1] for column in columns)
+    rows = []
+    for i in range(min(column.shape[0] for column in columns)):
+        cells = [
+            np.pad(
+                column[i],
+                ((0, height - column.shape[1] + _GAP), (0, _GAP), (0, 0)),
+                constant_values=_WHITE,
+            )
+            for column in columns
+        ]
+        rows.append(np.concatenate(cells, axis=1))
+    return np.concatenate(rows, axis=0)

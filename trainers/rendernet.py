@@ -1,0 +1,274 @@
+"""Trains RenderNet's shader network.
+
+    python -m trainers.rendernet --flagfile=configs/rendernet/shader.cfg
+
+Data: TFRecords of `tools.render_dataset` in --data_dir, or the layout of the original,
+--image_path and --image_path_valid (tars of pictures) with --model_path (binvox files),
+which is converted into --data_dir once. configs/README.md lists the original's names.
+"""
+
+import dataclasses
+import pathlib
+
+import keras
+import tensorflow as tf
+from absl import flags as absl_flags
+
+from datasets import records
+from datasets.rendernet import examples, legacy, pipeline
+from tfrender import losses, metrics, models
+from tfrender.export import rendernet as export_rendernet
+from tfrender.models import rendernet
+from tools import cli
+from trainers import flags, loop
+
+flags.define(learning_rate=1e-5, batch_size=24, checkpoint_minutes=120.0)
+
+_DEFINE = absl_flags
+_DEFINE.DEFINE_string("image_path", None, "Training pictures: tar or folder.")
+_DEFINE.DEFINE_string("image_path_valid", None, "Held-out pictures: tar or folder.")
+_DEFINE.DEFINE_string("model_path", None, "Folder of the binvox models.")
+_DEFINE.DEFINE_bool("is_greyscale", False, "One channel and cross entropy.")
+_DEFINE.DEFINE_integer("gpu", None, "Use this GPU alone, where there are several.", 0)
+_DEFINE.DEFINE_integer("batches_chunk", 2, "Batches prepared ahead of the trainer.", 1)
+_DEFINE.DEFINE_float("max_epochs", None, "Length in epochs, in place of --steps.", 0.0)
+_DEFINE.DEFINE_float("threshold", 0.1, "Voxels above it count as full.", 0.0, 1.0)
+_DEFINE.DEFINE_float(
+    "keep_prob", 0.75, "Share of values that dropout keeps.", 0.01, 1.0
+)
+_DEFINE.DEFINE_integer("decay_steps", 100_000, "Updates between decays.", 1)
+_DEFINE.DEFINE_enum(
+    "schedule", "staircase", ["staircase", "cosine"], "0.96 a --decay_steps; or to 0."
+)
+_DEFINE.DEFINE_string("trained_model_name", "RenderNet", "Title of the model card.")
+_DEFINE.DEFINE_integer("checkpoint_secs", None, "Seconds between saves.", 0)
+_DEFINE.DEFINE_list("crops", ["32", "64"], "Sides of the crops in camera cells.")
+_DEFINE.DEFINE_list("crop_epochs", ["5"], "Epochs of every crop size but the last.")
+_DEFINE.DEFINE_float("crop_focus", 0.8, "Share of crops around the object.", 0.0, 1.0)
+_DEFINE.DEFINE_enum(
+    "border", "legacy", ["legacy", "zero_pad"], "Border rule of the resampler."
+)
+_DEFINE.DEFINE_bool("compile_resampling", True, "Compile the resampler with XLA.")
+_DEFINE.DEFINE_string("held_out", "validation", "Split that is evaluated.")
+# Names of the original's configuration files.
+for _old, _new in (
+    ("e_eta", "learning_rate"),
+    ("sample_save", "output_dir"),
+    ("check_point_secs", "checkpoint_secs"),
+):
+    _DEFINE.DEFINE_alias(_old, _new)
+
+FLAGS = absl_flags.FLAGS
+
+
+def main():
+    """Reads the flags, prepares the data and trains."""
+    settings = flags.Settings.from_flags()
+    if FLAGS.gpu is not None:
+        _show_gpu(FLAGS.gpu)
+    if FLAGS.checkpoint_secs is not None:
+        minutes = FLAGS.checkpoint_secs / 60.0
+        settings = dataclasses.replace(settings, checkpoint_minutes=minutes)
+    if FLAGS.image_path:
+        settings = dataclasses.replace(settings, data_dir=prepare_legacy(settings))
+    if not settings.data_dir:
+        raise ValueError("--data_dir: expected a folder of records, or --image_path.")
+    resolution = rendernet.PRESETS.get(settings.preset, {}).get("input_size")
+    if resolution is None:
+        raise ValueError(
+            f"--preset: expected one of {list(rendernet.PRESETS)}; got "
+            f"{settings.preset!r}."
+        )
+    train = pipeline.metadata(settings.data_dir, "train", resolution)
+    pipeline.metadata(settings.data_dir, FLAGS.held_out, resolution)
+    if FLAGS.max_epochs:
+        steps = max(1, round(FLAGS.max_epochs * train.records / settings.batch_size))
+        settings = dataclasses.replace(settings, steps=steps)
+    loop.train(experiment(settings, train, resolution), settings)
+
+
+def experiment(settings, train: records.Split, resolution: int) -> loop.Experiment:
+    """The record that the loop trains.
+
+    Args:
+        settings: shared flags.
+        train: sidecar of the training split.
+        resolution: side of the voxel grid.
+
+    Returns:
+        `loop.Experiment`.
+    """
+    channels = 1 if FLAGS.is_greyscale else 3
+    phases = pipeline.curriculum(
+        _numbers("crops", int),
+        _numbers("crop_epochs", float),
+        train.records,
+        settings.batch_size,
+    )
+    if max(phase.window for phase in phases) > 2 * resolution:
+        raise ValueError(
+            f"--crops: expected at most {2 * resolution} cells for preset "
+            f"{settings.preset}; got {','.join(FLAGS.crops)}."
+        )
+
+    def dataset(split, start, batch_size):
+        if split != "train":
+            return pipeline.evaluation_batches(
+                settings.data_dir, split, resolution, channels, batch_size
+            )
+        return pipeline.training_batches(
+            settings.data_dir,
+            resolution,
+            channels,
+            phases,
+            batch_size,
+            start=start,
+            seed=settings.seed,
+            focus=FLAGS.crop_focus,
+            ahead=FLAGS.batches_chunk,
+        )
+
+    def export(model, directory):
+        # A three-channel shader is trained on normal maps, which light can be put on.
+        return export_rendernet.write(directory, model, shaded=channels == 3)
+
+    return loop.Experiment(
+        name=FLAGS.trained_model_name,
+        model=lambda: models.RenderNet.from_preset(
+            settings.preset,
+            channels=channels,
+            keep_prob=FLAGS.keep_prob,
+            threshold=FLAGS.threshold,
+            border=FLAGS.border,
+            jit_compile_resampling=FLAGS.compile_resampling,
+        ),
+        optimizer=lambda: keras.optimizers.Adam(
+            _schedule(settings), beta_1=0.5, beta_2=0.999, epsilon=1e-8
+        ),
+        dataset=dataset,
+        loss=_loss,
+        export=export,
+        metrics=_metrics,
+        images=_images,
+        card=lambda: _card(settings, train),
+        best=("psnr", "max"),
+        test_split=FLAGS.held_out,
+    )
+
+
+def prepare_legacy(settings) -> str:
+    """Converts the layout of the original to records, unless that was done before.
+
+    Args:
+        settings: shared flags; `data_dir` may be empty.
+
+    Returns:
+        Folder of the records.
+    """
+    for name in ("image_path_valid", "model_path"):
+        if not FLAGS[name].value:
+            raise ValueError(f"--{name}: needed beside --image_path; found none.")
+    folder = settings.data_dir or f"{settings.output_dir.rstrip('/')}_data"
+    sources = {"train": FLAGS.image_path, FLAGS.held_out: FLAGS.image_path_valid}
+    for split, images in sources.items():
+        if (pathlib.Path(folder) / f"{split}.json").exists():
+            found = records.read_split(folder, split, examples.SCHEMA)
+            if found.metadata.get("source") != images:
+                raise ValueError(
+                    f"{folder}: holds {split} data of "
+                    f"{found.metadata.get('source')}, not of {images}."
+                )
+            continue
+        print(f"converting {images}", flush=True)
+        legacy.convert_legacy(images, FLAGS.model_path, folder, split)
+    return folder
+
+
+def _loss(model, batch, training, step):
+    prediction = _draw(model, batch, training)
+    target = batch["image"]
+    grey = target.shape[-1] == 1
+    function = losses.cross_entropy_sum if grey else losses.squared_error
+    return function(target, prediction), {"psnr": metrics.psnr(target, prediction)}
+
+
+def _metrics(model, batch):
+    prediction, target = _draw(model, batch, False), batch["image"]
+    found = {
+        "psnr": metrics.psnr(target, prediction),
+        "absolute_error": metrics.absolute_error(target, prediction),
+    }
+    if target.shape[-1] == 3:
+        found["normal_angle_deg"] = metrics.normal_angle(target, prediction)
+        found["silhouette_iou"] = metrics.silhouette_iou(target, prediction)
+    return found
+
+
+def _images(model, batch):
+    return {"prediction": _draw(model, batch, False), "target": batch["image"]}
+
+
+def _draw(model, batch, training):
+    """Prediction for a batch of crops or whole pictures."""
+    inputs = {key: batch[key] for key in ("voxels", "pose", "origin") if key in batch}
+    height, width = batch["image"].shape[1:3]
+    return model(inputs, training=training, window=(height // 4, width // 4))
+
+
+def _schedule(settings):
+    """Learning rate by update number."""
+    if FLAGS.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            settings.learning_rate, settings.steps
+        )
+    return keras.optimizers.schedules.ExponentialDecay(
+        settings.learning_rate, FLAGS.decay_steps, 0.96, staircase=True
+    )
+
+
+def _card(settings, train: records.Split):
+    """First sections of the model card."""
+    held_out = records.read_split(settings.data_dir, FLAGS.held_out)
+    count = {
+        name: len(split.metadata.get("objects", ()))
+        for name, split in (("train", train), (FLAGS.held_out, held_out))
+    }
+    return {
+        "What it is": (
+            "RenderNet (Nguyen-Phuoc et al., NeurIPS 2018): a convolutional network "
+            f"that renders a voxel grid from any pose. Preset `{settings.preset}`."
+        ),
+        "Data": {
+            "training pictures": train.records,
+            "training objects": count["train"],
+            f"{FLAGS.held_out} pictures": held_out.records,
+            f"{FLAGS.held_out} objects": count[FLAGS.held_out],
+            "split": "by object",
+            **{
+                key: value
+                for key, value in train.metadata.items()
+                if key not in ("objects",)
+            },
+        },
+    }
+
+
+def _numbers(name: str, kind):
+    try:
+        return [kind(text) for text in FLAGS[name].value if text]
+    except ValueError:
+        found = ",".join(FLAGS[name].value)
+        raise ValueError(f"--{name}: expected numbers by comma; got {found}.") from None
+
+
+def _show_gpu(number: int) -> None:
+    """Hides every GPU but one; a machine without GPUs computes on its CPU."""
+    found = tf.config.list_physical_devices("GPU")
+    if found and number >= len(found):
+        raise ValueError(f"--gpu: expected at most {len(found) - 1}; got {number}.")
+    if found:
+        tf.config.set_visible_devices(found[number], "GPU")
+
+
+if __name__ == "__main__":
+    cli.run(main)
