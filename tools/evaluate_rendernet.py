@@ -128,8 +128,16 @@ def voxel_pictures(voxels: np.ndarray, poses: np.ndarray) -> np.ndarray:
 
 
 def main():
+    """Reads the flags, scores the split."""
+    with records.naming_errors(FLAGS.data_dir):
+        evaluate()
+
+
+def evaluate() -> None:
     """Scores every picture of the split and prints a table."""
     signature = saved_model.load_signature(FLAGS.model)
+    if set(signature.inputs) != {"voxels", "pose"}:
+        raise ValueError(f"{FLAGS.model}: expected a RenderNet, found another model.")
     resolution = signature.inputs["voxels"].shape[1]
     channels = signature.outputs["image"].shape[-1]
     split = pipeline.metadata(FLAGS.data_dir, FLAGS.split, resolution)

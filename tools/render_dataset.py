@@ -92,6 +92,20 @@ def _pair(name: str, texts, low: float, high: float) -> tuple[float, float]:
     return first, second
 
 
+def _shares(texts) -> tuple[float, float]:
+    """Shares of validation and test from the list flag."""
+    try:
+        validation, test = (float(text) for text in texts)
+    except ValueError:
+        validation = test = -1.0
+    if not (validation >= 0.0 and test >= 0.0 and validation + test < 1.0):
+        raise ValueError(
+            "--held_out: expected two shares that add up to less than 1; got "
+            f"{','.join(texts)}."
+        )
+    return validation, test
+
+
 def assign_splits(objects, split_file: str | None, shares) -> dict[str, list[str]]:
     """Distributes objects over splits.
 
@@ -127,6 +141,9 @@ def _read_splits(path: str, objects: set[str]) -> dict[str, list[str]]:
         raise FormatError(f"{path}: expected JSON; {error}.") from error
     if not isinstance(found, dict) or not set(found) <= set(SPLITS):
         raise FormatError(f"{path}: expected a mapping with keys out of {SPLITS}.")
+    for split, names_ in found.items():
+        if not (isinstance(names_, list) and all(isinstance(n, str) for n in names_)):
+            raise FormatError(f"{path}: expected a list of names under {split!r}.")
     listed = [name for split in found.values() for name in split]
     twice = sorted({name for name in listed if listed.count(name) > 1})
     missing = sorted(set(listed) - objects)
@@ -194,15 +211,19 @@ def _write_legacy(output, split, objects, settings) -> tuple[int, list[str]]:
             stem = names.format_name(name, *pose.tolist())
             files[f"{stem}.png"] = tf.io.encode_png(image).numpy()
 
-    result = _draw(split, objects, settings, sink)
+    pictures, broken = _draw(split, objects, settings, sink)
+    if not files:
+        raise FormatError(f"{output}: every mesh of split {split} is broken.")
     io.write_tar(folder / f"{split}.tar", files)
-    return result
+    if len(files) < pictures:  # one name, one picture
+        print(f"{split}: {pictures - len(files)} poses were drawn twice; kept once.")
+    return len(files), broken
 
 
 def main():
     """Draws every split and says what was written."""
     settings = settings_from_flags()
-    shares = _pair("held_out", FLAGS.held_out, 0.0, 1.0) if not FLAGS.split_file else ()
+    shares = _shares(FLAGS.held_out) if not FLAGS.split_file else ()
     found = mesh_folder.find_meshes(FLAGS.input)
     splits = assign_splits(found, FLAGS.split_file, shares)
     write = _write_records if FLAGS.layout == "records" else _write_legacy

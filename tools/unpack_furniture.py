@@ -13,6 +13,7 @@ import re
 import sys
 import tempfile
 import zipfile
+import zlib
 
 import numpy as np
 from absl import flags
@@ -24,6 +25,7 @@ from tools import cli, progress
 # The catalogue's front is +Z, ours is -Z.
 _HALF_TURN = np.diag([-1.0, 1.0, -1.0])
 _LARGEST_FILE = 2**28
+_CATALOGUE = "PluginFurnitureCatalog.properties"
 
 FLAGS = flags.FLAGS
 
@@ -50,7 +52,10 @@ def read_catalogue(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     Returns:
         path of the OBJ file inside the archive -> rotation [3, 3] to apply to it.
     """
-    text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
+    try:
+        text = archive.read(_CATALOGUE).decode("latin-1")
+    except KeyError:
+        raise FormatError(f"{archive.filename}: holds no {_CATALOGUE}.") from None
     fields = dict(re.findall(r"^(\w+#\d+)\s*=\s*(.*?)\s*$", text, flags=re.M))
     models = {}
     for key, value in fields.items():
@@ -94,20 +99,33 @@ def convert(
     Raises:
         FormatError: the model is broken.
     """
-    info = archive.getinfo(path)
+    try:
+        info = archive.getinfo(path)
+    except KeyError:
+        raise FormatError(f"{path}: listed in the catalogue, not packed.") from None
     if info.file_size > _LARGEST_FILE:
         raise FormatError(f"{path}: {info.file_size} bytes are too many for a model.")
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder) / pathlib.PurePosixPath(path).name
-        with archive.open(info) as packed, open(source, "wb") as file:
-            for line in packed:
-                if not line.startswith(b"mtllib"):  # geometry only
-                    file.write(line)
+        try:
+            with archive.open(info) as packed, open(source, "wb") as file:
+                for line in packed:
+                    if not line.startswith(b"mtllib"):  # geometry only
+                        file.write(line)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise FormatError(f"{path}: cannot be unpacked ({error}).") from error
         mesh = io.load_mesh(source, strict=False)
     faces = io.remove_coincident_faces(mesh.vertices, mesh.faces)[0]
     vertices = mesh.vertices @ (_HALF_TURN @ rotation).T
     target.parent.mkdir(parents=True, exist_ok=True)
     io.save_mesh(target, vertices.astype(np.float32), faces)
+
+
+def _opened(path: pathlib.Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise FormatError(f"{path}: expected a zip archive; {error}.") from error
 
 
 def main():
@@ -124,7 +142,7 @@ def main():
         wanted = {line.split("\t")[0] for line in lines}
     broken, output = [], pathlib.Path(FLAGS.output)
     for path in archives:
-        with zipfile.ZipFile(path) as archive:
+        with _opened(path) as archive:
             models = read_catalogue(archive)
             if wanted is not None:
                 models = {

@@ -66,6 +66,9 @@ class Checkpoints:
         self._chief = chief
         self._failures = 0
         self._newest, self._best = self._managers()
+        # In memory, because processes that shared the file could read it before and
+        # after a change and disagree on whether to save.
+        self._best_value = self._best_record().get("value")
 
     @property
     def newest(self) -> str | None:
@@ -136,13 +139,14 @@ class Checkpoints:
         Returns:
             whether it is the best.
         """
-        old = self._best_record().get("value")
+        old = self._best_value
         if not math.isfinite(value):
             return False
         if old is not None and (value <= old if mode == "max" else value >= old):
             return False
         if not self._write(self._best, step):
             return False
+        self._best_value = value
         record = {"step": step, "value": value, "metrics": metrics}
         write_text(self._target / "best" / "best.json", json.dumps(record, indent=1))
         return True

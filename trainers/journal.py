@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from trainers.checkpoints import write_text
 
-_EXAMPLES = 4  # rows of a picture
+EXAMPLES = 4  # rows of a picture
 _GAP = 2  # pixels between pictures
 _WHITE = 255
 
@@ -55,7 +55,7 @@ class Journal:
         images = {name: _bytes(name, array) for name, array in images.items()}
         with self._board.as_default(step=step):
             for name, array in images.items():
-                tf.summary.image(name, array, max_outputs=_EXAMPLES)
+                tf.summary.image(name, array, max_outputs=EXAMPLES)
         self._board.flush()
         self._images.mkdir(exist_ok=True)
         png = tf.io.encode_png(_sheet(list(images.values()))).numpy()
@@ -85,7 +85,7 @@ def _read(path: pathlib.Path) -> list[dict]:
 
 def _bytes(name: str, array) -> np.ndarray:
     """[N, H, W, 1 or 3] in [0, 1] -> uint8 [n, H, W, 3] of the first few."""
-    array = np.asarray(array, np.float32)[:_EXAMPLES]
+    array = np.asarray(array, np.float32)[:EXAMPLES]
     if array.ndim != 4 or array.shape[-1] not in (1, 3):
         raise ValueError(
             f"image `{name}` must be [N, H, W, 1 or 3]; got {list(array.shape)}."

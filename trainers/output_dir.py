@@ -4,10 +4,13 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import shlex
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 
+from datasets import records
 from trainers.checkpoints import write_text
 from trainers.errors import TrainingError
 from trainers.flags import Settings, parse_lines
@@ -15,6 +18,7 @@ from trainers.flags import Settings, parse_lines
 # What a run writes; --overwrite deletes these and nothing else.
 _OWN = ("checkpoints", "log", "images", "saved_model", "flags.cfg", "metrics.jsonl")
 _LOCK = "lock"
+_DATA = "# data "  # comment line of flags.cfg with the fingerprint of the data
 
 
 @contextlib.contextmanager
@@ -37,8 +41,11 @@ def claimed(settings: Settings, chief: bool = True) -> Iterator[pathlib.Path]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        _settle(folder, settings)
-        write_text(folder / "flags.cfg", "\n".join(settings.lines()) + "\n")
+        data = f"{_DATA}{records.fingerprint(settings.data_dir)}"
+        _settle(folder, settings, data)
+        header = [f"# {shlex.join(['python', *sys.argv])}".replace("\n", " "), data]
+        lines = [*header, *settings.lines()]
+        write_text(folder / "flags.cfg", "\n".join(lines) + "\n")
         yield folder
 
 
@@ -63,7 +70,7 @@ def _locked(folder: pathlib.Path) -> Iterator[None]:
             file.truncate(0)  # removing it would let two later runs lock two files
 
 
-def _settle(folder: pathlib.Path, settings: Settings) -> None:
+def _settle(folder: pathlib.Path, settings: Settings, data: str) -> None:
     """Decides between a fresh start, a continuation and a refusal."""
     flags_path = folder / "flags.cfg"
     held = sorted(path.name for path in folder.iterdir() if path.name != _LOCK)
@@ -86,12 +93,19 @@ def _settle(folder: pathlib.Path, settings: Settings) -> None:
             f"{folder}: holds a run; pass --resume to continue it or --overwrite to "
             "delete it."
         )
-    stored = parse_lines(flags_path.read_text(encoding="utf-8").splitlines())
+    lines = flags_path.read_text(encoding="utf-8").splitlines()
+    stored = parse_lines(lines)
     found = settings.differences(stored)
     if found:
         raise TrainingError(
             f"{folder}: holds a run with other flags ({'; '.join(found)}); give the "
             "same flags, another folder, or --overwrite."
+        )
+    if any(line.startswith(_DATA) and line != data for line in lines):
+        print(
+            f"warning: {settings.data_dir} changed since this run began; weights and "
+            "step are kept, the order of the examples is another one",
+            flush=True,
         )
     for change in settings.changes(stored):
         print(f"continuing with a changed flag: {change}", flush=True)

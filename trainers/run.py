@@ -1,5 +1,6 @@
 """One process's part in a run: restore, train, evaluate, save, export."""
 
+import signal
 import sys
 import time
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from trainers import exporting
 from trainers.checkpoints import Checkpoints
 from trainers.errors import TrainingError
-from trainers.journal import Journal
+from trainers.journal import EXAMPLES, Journal
 from trainers.progress import Clock, Progress
 from trainers.steps import Evaluator, Stepper, StepResult, mean_of
 
@@ -34,6 +35,7 @@ class Run:
         self.experiment, self.settings, self.cluster = experiment, settings, cluster
         self.folder, self.signals = folder, signals
         self.agree = cluster.agree()
+        self.agree(np.zeros(2, np.float32))  # until the chief has settled the folder
         self.eval_batch = settings.eval_batch_size or settings.batch_size
         cluster.check_batch("eval_batch_size", self.eval_batch)
         self._say("\n".join(settings.lines()))
@@ -50,7 +52,7 @@ class Run:
             self.checkpoints = Checkpoints(
                 folder / "checkpoints", self.model, self.optimizer, cluster.chief
             )
-            self.step = self.checkpoints.restore() if settings.resume else 0
+            self.step = self.checkpoints.restore()
         self._check_workers()
         self.stepper = Stepper(
             experiment.loss, cluster, self.model, self.optimizer, settings.batch_size
@@ -61,6 +63,7 @@ class Run:
         self.clock = Clock(settings.batch_size)
         self.metrics: dict[str, float] = {}
         self.evaluated = -1
+        self.saved_at, self.saved_step = time.monotonic(), self.step
         self.bad_steps = self.flat_steps = 0
 
     def go(self) -> None:
@@ -83,7 +86,6 @@ class Run:
         settings = self.settings
         batches = iter(self._batches())
         recent: list[dict[str, float]] = []
-        saved_at, saved_step = time.monotonic(), self.step
         while self.step < settings.steps:
             start = time.monotonic()
             batch = next(batches)
@@ -105,14 +107,17 @@ class Run:
                 self._evaluate()
             if _due(self.step, settings.log_images_every):
                 self._pictures()
-            due = time.monotonic() - saved_at >= 60 * settings.checkpoint_minutes
+            due = time.monotonic() - self.saved_at >= 60 * settings.checkpoint_minutes
             save, stop = self._decide(due)
-            if save or stop or self.step == settings.steps:
-                if self.checkpoints.save(self.step):
-                    saved_step = self.step
-                saved_at = time.monotonic()
             if stop:
-                self._leave(saved_step)
+                self._leave()
+            if save or self.step == settings.steps:
+                self._save()
+        if self.saved_step != self.step:
+            raise TrainingError(
+                f"{self.folder}: the last step could not be saved; make room on the "
+                "disk and run the same command again."
+            )
 
     def _batches(self):
         """Global batches from the current step on, dealt to the devices."""
@@ -160,14 +165,20 @@ class Run:
         save, stop = self.agree(np.array(mine, np.float32)) > 0
         return bool(save), bool(stop)
 
-    def _leave(self, saved_step: int) -> None:
-        status = 128 + (self.signals.received or 15)
+    def _save(self) -> None:
+        if self.saved_step != self.step and self.checkpoints.save(self.step):
+            self.saved_step = self.step
+        self.saved_at = time.monotonic()
+
+    def _leave(self) -> None:
+        """Saves and exits as the shell expects of a process ended by a signal."""
+        self._save()
         self.progress.close()
         self._say(
-            f"stopped by a signal; saved at step {saved_step}, run the same command "
-            "again to continue"
+            f"stopped by a signal; saved at step {self.saved_step}, run the same "
+            "command again to continue"
         )
-        sys.exit(status)
+        sys.exit(128 + (self.signals.received or signal.SIGTERM))
 
     def _measure(self, batch) -> dict[str, tf.Tensor]:
         if self.experiment.metrics:
@@ -179,8 +190,10 @@ class Run:
     def _evaluate(self) -> None:
         if self.evaluated == self.step:
             return
+        metrics = self.evaluator(self._held_out(), lambda: self._decide(False)[1])
+        if metrics is None:
+            self._leave()
         self.evaluated = self.step
-        metrics = self.evaluator(self._held_out())
         if not metrics["examples"]:
             raise TrainingError(
                 f"{self.settings.data_dir}: split {self.experiment.test_split!r} has "
@@ -201,6 +214,7 @@ class Run:
         if self.experiment.images is None or not self.cluster.chief:
             return
         for batch in self._held_out().take(1):
+            batch = tf.nest.map_structure(lambda x: x[:EXAMPLES], batch)
             images = self.experiment.images(self.model, batch)
             self.journal.pictures(
                 self.step, {name: np.asarray(image) for name, image in images.items()}

@@ -1,6 +1,6 @@
 """One training step and one evaluation, compiled for a cluster of devices."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import keras
@@ -145,24 +145,29 @@ class Evaluator:
         self._batch_size = batch_size
         self._compiled = tf.function(self._sums)
 
-    def __call__(self, dataset: tf.data.Dataset) -> dict[str, float]:
+    def __call__(
+        self, dataset: tf.data.Dataset, stop: Callable[[], bool] = bool
+    ) -> dict[str, float] | None:
         """Means over the data set, every example with the same weight.
 
         Args:
             dataset: finite, dict batches [B, ...], the last one may be smaller.
+            stop: asked after each batch whether to give up.
 
         Returns:
-            name -> mean; "examples" -> their number.
+            name -> mean; "examples" -> their number. None when it gave up.
         """
         size = self._batch_size
         padded = dataset.map(lambda batch: _pad(batch, size))
-        return self._means(self._cluster.feed(padded, size))
+        return self._means(self._cluster.feed(padded, size), stop)
 
-    def _means(self, batches: Iterable) -> dict[str, float]:
+    def _means(self, batches: Iterable, stop) -> dict[str, float] | None:
         totals: dict[str, float] = {}
         for batch, weight in batches:
             for name, value in self._compiled(batch, weight).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
+            if stop():
+                return None
         count = totals.pop("examples", 0.0)
         if not count:
             return {"examples": 0}

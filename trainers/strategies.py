@@ -104,7 +104,7 @@ class Cluster:
             spread = self.strategy.run(tf.identity, (values,))
             return self.strategy.reduce("SUM", spread, axis=None) / local
 
-        return lambda values: total(tf.constant(values, tf.float32)).numpy()
+        return lambda values: total(tf.constant(values, tf.float64)).numpy()
 
 
 def connect(strategy: str, logical_devices: int = 0) -> Cluster:

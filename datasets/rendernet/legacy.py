@@ -47,7 +47,7 @@ def read_legacy(images: str, models: str) -> Iterator[LegacyExample]:
         return io.read_binvox(path).occupancy
 
     count = 0
-    for name, data in _pictures(images):
+    for name, data in pictures(images):
         parsed = names.parse_name(name)
         path = names.find_model(folder, parsed.model, name)
         image = io.decode_image(data, name, channels=3)
@@ -59,7 +59,7 @@ def read_legacy(images: str, models: str) -> Iterator[LegacyExample]:
         raise FormatError(f"{images}: expected PNG or JPEG pictures; found none.")
 
 
-def _pictures(images: str) -> Iterator[tuple[str, bytes]]:
+def pictures(images: str) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every picture of a tar or a folder."""
     path = pathlib.Path(images)
     suffixes = {".png", ".jpg", ".jpeg"}
@@ -91,16 +91,20 @@ def convert_legacy(
     Raises:
         FormatError, FileNotFoundError: see `read_legacy`; nothing is left behind.
     """
-    objects = set()
+    objects, sides = set(), {}
     with records.RecordWriter(output, split, shard_records, examples.SCHEMA) as writer:
         for item in read_legacy(images, models):
             objects.add(item.object_id)
-            writer.metadata["resolution"] = int(item.voxels.shape[0])
+            sides.setdefault(int(item.voxels.shape[0]), item.name)
+            if len(sides) > 1:
+                both = ", ".join(f"{n}^3 for {name}" for n, name in sides.items())
+                raise FormatError(f"{images}: expected one size of grid; got {both}.")
             writer.write(
                 examples.encode_example(
                     item.image, item.voxels, item.pose, item.object_id, item.name
                 )
             )
+        writer.metadata["resolution"] = next(iter(sides))
         writer.metadata["objects"] = sorted(objects)
         writer.metadata["source"] = str(images)
     return records.read_split(output, split, examples.SCHEMA)

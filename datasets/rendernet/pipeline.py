@@ -4,6 +4,7 @@ Element k of the training stream is a function of (seed, k) alone, crop included
 run that was killed continues exactly, on any number of devices.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,6 +46,10 @@ def curriculum(
             f"expected one crop size more than phase lengths; got {list(windows)} "
             f"and {list(epochs)}."
         )
+    if min(windows) < 2 or any(window % 2 for window in windows):
+        raise ValueError(f"crop sizes must be even and positive; got {list(windows)}.")
+    if not all(math.isfinite(length) and length >= 0.0 for length in epochs):
+        raise ValueError(f"phase lengths must not be negative; got {list(epochs)}.")
     ends, end = [], 0
     for length in epochs:
         end += -(-round(length * examples) // batch_size) * batch_size
@@ -154,8 +159,10 @@ def _window_origin(image, size, window, seed, focus):
     last = size - window
     draw = tf.random.stateless_uniform([4], tf.cast(tf.stack(seed), tf.int64))
     uniform = tf.cast(draw[:2] * (last + 1.0), tf.int32)
-    # Cells that show the object: one pixel of each is looked at.
-    shown = tf.where(tf.reduce_any(image[::_CELL, ::_CELL] > 0, axis=-1))
+    # Cells that show the object: one pixel of each is looked at. The background has
+    # the colour of the corner, black or the white of paper.
+    differs = tf.not_equal(image[::_CELL, ::_CELL], image[:1, :1])
+    shown = tf.where(tf.reduce_any(differs, axis=-1))
     count = tf.shape(shown)[0]
 
     def around_object():

@@ -54,10 +54,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"folder binvox, for a SPLIT of {', '.join(SPLITS)}; found neither."
             )
         _check_split_by_object(root, found)
-        return {split: self._generate_examples(root, split) for split in found}
+        owner: dict[str, str] = {}
+        return {split: self._generate_examples(root, split, owner) for split in found}
 
-    def _generate_examples(self, root, split):
+    def _generate_examples(self, root, split, owner):
         for key, image, voxels, pose, object_id in _read(root, split):
+            _claim(root, owner, object_id, split)
             yield (
                 key,
                 {
@@ -87,15 +89,20 @@ def _read(root: pathlib.Path, split: str):
 
 
 def _check_split_by_object(root: pathlib.Path, found: list[str]) -> None:
-    """Refuses records in which one object is in two splits."""
+    """Refuses, before any work, records in which one object is in two splits."""
     owner: dict[str, str] = {}
     for split in found:
         sidecar = root / f"{split}.json"
         if not sidecar.exists():
             continue
         for name in json.loads(sidecar.read_text())["metadata"].get("objects", []):
-            if owner.setdefault(name, split) != split:
-                raise ValueError(
-                    f"{root}: object {name} is in {owner[name]} and in {split}; "
-                    "splits must be by object."
-                )
+            _claim(root, owner, name, split)
+
+
+def _claim(root: pathlib.Path, owner: dict[str, str], name: str, split: str) -> None:
+    """Notes the split of an object; refuses a second one."""
+    if owner.setdefault(name, split) != split:
+        raise ValueError(
+            f"{root}: object {name} is in {owner[name]} and in {split}; "
+            "splits must be by object."
+        )

@@ -16,6 +16,8 @@ from tfrender.io.errors import FormatError
 from trainers import loop
 from trainers.errors import TrainingError
 from trainers.flags import Settings, parse_lines
+from trainers.steps import Evaluator
+from trainers.strategies import Cluster
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +178,7 @@ class TestOutputDir:
         (tmp_path / "thesis.tex").write_text("years of work")
         with pytest.raises(TrainingError, match="thesis.tex.*no run"):
             train(data, tmp_path)
-        assert os.listdir(tmp_path) == ["thesis.tex", "lock"] or True
+        assert sorted(os.listdir(tmp_path)) == ["lock", "thesis.tex"]
         assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
     def test_overwrite_deletes_the_run_and_nothing_else(self, data, held):
@@ -185,6 +187,15 @@ class TestOutputDir:
         assert result.step == 2
         assert (held / "notes.txt").exists()
         assert not (held / "checkpoints" / "ckpt-1.index").exists()
+
+    def test_changed_data_are_told_and_the_weights_kept(self, tmp_path, capsys):
+        data = toy.write_data(tmp_path / "data")
+        train(data, tmp_path / "out", steps=1)
+        for path in (tmp_path / "data").iterdir():
+            path.unlink()
+        toy.write_data(tmp_path / "data", train=12)
+        assert train(data, tmp_path / "out", steps=2).step == 2
+        assert "data changed since this run began" in capsys.readouterr().out
 
 
 class TestBadInput:
@@ -215,8 +226,6 @@ class TestBadInput:
             train(data, tmp_path / "out")
 
     def test_an_uneven_share_of_a_batch_is_refused(self):
-        from trainers.strategies import Cluster
-
         class Two:
             num_replicas_in_sync = 2
 
@@ -240,6 +249,21 @@ class TestBadInput:
         experiment = dataclasses.replace(toy.experiment(settings), loss=loss)
         with pytest.raises(TrainingError, match="batch of 4.*--batch_size"):
             loop.train(experiment, settings)
+
+
+def test_an_evaluation_gives_up_when_asked(data):
+    asked = []
+
+    def stop():
+        asked.append(True)
+        return len(asked) == 2
+
+    cluster = Cluster(tf.distribute.get_strategy())
+    evaluator = Evaluator(lambda x: {"x": x["x"]}, cluster, 2)
+    numbers = tf.data.Dataset.from_tensor_slices({"x": tf.range(9.0)}).batch(2)
+    assert evaluator(numbers, stop) is None
+    assert len(asked) == 2
+    assert evaluator(numbers) == {"x": 4.0, "examples": 9}
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -50,7 +50,7 @@ def example(x, y):
 def model(dropout=0.3, width=4, norm=True):
     layers = [
         keras.Input([*SIZE, 1]),
-        keras.layers.Conv2D(width, 3, padding="same", activation="relu"),
+        keras.layers.Conv2D(width, 3, padding="same", activation="silu"),
     ]
     if norm:
         layers.append(keras.layers.BatchNormalization(synchronized=True))

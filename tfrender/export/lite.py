@@ -39,7 +39,8 @@ def write_lite(path: str, concrete_function, kind: str = "float32") -> int:
             an unknown rank.
     """
     checks.one_of("kind", kind, KINDS)
-    for spec in concrete_function.structured_input_signature[1].values():
+    given = concrete_function.structured_input_signature
+    for spec in tf.nest.flatten(given):
         if spec.shape.rank is None:
             raise ValueError(f"`{spec.name}` must have a known rank; got {spec.shape}.")
     with tempfile.TemporaryDirectory() as folder:

@@ -37,6 +37,8 @@ def guard(
 
     Returns:
         the same values, to be used in place of `tensor`. Gradient: passed through.
+        An empty batch passes, but oneDNN's convolutions (TensorFlow 2.21, CPU) answer
+        it with an error or the wrong number of channels.
     """
     tensor = tf.ensure_shape(tensor, shape, name=f"{name}_shape")
     debug = tf.debugging
