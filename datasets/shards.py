@@ -72,6 +72,8 @@ def read_split(
             has another size than the one that was written.
     """
     path = sidecar_path(directory, split)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder of records.")
     if not path.exists():
         found = sorted(p.stem for p in path.parent.glob("*.json"))
         raise FileNotFoundError(

@@ -56,16 +56,18 @@ class Progress:
         self._length = 0
 
     def _text(self, step, values, clock) -> str:
-        parts = [f"{name} {value:.4g}" for name, value in values.items()]
-        if clock.rate > 0:
-            parts.append(f"{clock.rate:.3g} examples/s")
-            parts.append(f"data wait {100 * clock.wait:.0f}%")
-            parts.append(f"ETA {duration(clock.seconds_left(self._last - step))}")
-        text = "  ".join(parts)
+        parts = [f"{self._name} {step}/{self._last}"]
         if self._terminal:
-            done = round(20 * step / self._last)
-            text = f"[{'=' * done}{' ' * (20 - done)}] {text}"
-        return f"{self._name} {step}/{self._last}  {text}"
+            done = round(10 * step / self._last)
+            parts.append(f"[{'=' * done}{' ' * (10 - done)}]")
+        if clock.rate > 0:  # first, so that a narrow terminal cuts the metrics
+            parts.append(f"ETA {duration(clock.seconds_left(self._last - step))}")
+            rate = f"{clock.rate:.0f}" if clock.rate >= 100 else f"{clock.rate:.3g}"
+            parts.append(f"{rate} examples/s")
+        parts += [f"{name} {value:.4g}" for name, value in values.items()]
+        if clock.rate > 0:
+            parts.append(f"data wait {100 * clock.wait:.0f}%")
+        return "  ".join(parts)
 
     def _print(self, text: str) -> None:
         if not self._terminal:

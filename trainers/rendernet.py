@@ -31,11 +31,9 @@ _DEFINE.DEFINE_string("model_path", None, "Folder of the binvox models.")
 _DEFINE.DEFINE_bool("is_greyscale", False, "One channel and cross entropy.")
 _DEFINE.DEFINE_integer("gpu", None, "Use this GPU alone, where there are several.", 0)
 _DEFINE.DEFINE_integer("batches_chunk", 2, "Batches prepared ahead of the trainer.", 1)
-_DEFINE.DEFINE_float("max_epochs", None, "Length in epochs, in place of --steps.", 0.0)
-_DEFINE.DEFINE_float("threshold", 0.1, "Voxels above it count as full.", 0.0, 1.0)
-_DEFINE.DEFINE_float(
-    "keep_prob", 0.75, "Share of values that dropout keeps.", 0.01, 1.0
-)
+flags.define_finite("max_epochs", None, "Length in epochs, in place of --steps.", 0.0)
+flags.define_finite("threshold", 0.1, "Voxels above it count as full.", 0.0, 1.0)
+flags.define_finite("keep_prob", 0.75, "Share of values that dropout keeps.", 0.01, 1.0)
 _DEFINE.DEFINE_integer("decay_steps", 100_000, "Updates between decays.", 1)
 _DEFINE.DEFINE_enum(
     "schedule", "staircase", ["staircase", "cosine"], "0.96 a --decay_steps; or to 0."
@@ -44,19 +42,22 @@ _DEFINE.DEFINE_string("trained_model_name", "RenderNet", "Title of the model car
 _DEFINE.DEFINE_integer("checkpoint_secs", None, "Seconds between saves.", 0)
 _DEFINE.DEFINE_list("crops", ["32", "64"], "Sides of the crops in camera cells.")
 _DEFINE.DEFINE_list("crop_epochs", ["5"], "Epochs of every crop size but the last.")
-_DEFINE.DEFINE_float("crop_focus", 0.8, "Share of crops around the object.", 0.0, 1.0)
+flags.define_finite("crop_focus", 0.8, "Share of crops around the object.", 0.0, 1.0)
 _DEFINE.DEFINE_enum(
     "border", "legacy", ["legacy", "zero_pad"], "Border rule of the resampler."
 )
 _DEFINE.DEFINE_bool("compile_resampling", True, "Compile the resampler with XLA.")
 _DEFINE.DEFINE_string("held_out", "validation", "Split that is evaluated.")
 # Names of the original's configuration files.
-for _old, _new in (
-    ("e_eta", "learning_rate"),
-    ("sample_save", "output_dir"),
-    ("check_point_secs", "checkpoint_secs"),
-):
+_ALIASES = {
+    "e_eta": "learning_rate",
+    "sample_save": "output_dir",
+    "check_point_secs": "checkpoint_secs",
+}
+for _old, _new in _ALIASES.items():
     _DEFINE.DEFINE_alias(_old, _new)
+# A continued run may change these; what they come to is in the shared flags.
+_STEERING = {*_ALIASES, "max_epochs", "checkpoint_secs", "gpu", "batches_chunk"}
 
 FLAGS = absl_flags.FLAGS
 
@@ -64,23 +65,26 @@ FLAGS = absl_flags.FLAGS
 def main():
     """Reads the flags, prepares the data and trains."""
     settings = flags.Settings.from_flags()
+    own = {name: text for name, text in settings.own.items() if name not in _STEERING}
+    settings = dataclasses.replace(settings, own=own)
     if FLAGS.gpu is not None:
         _show_gpu(FLAGS.gpu)
     if FLAGS.checkpoint_secs is not None:
         minutes = FLAGS.checkpoint_secs / 60.0
         settings = dataclasses.replace(settings, checkpoint_minutes=minutes)
-    if FLAGS.image_path:
-        settings = dataclasses.replace(settings, data_dir=prepare_legacy(settings))
-    if not settings.data_dir:
-        raise ValueError("--data_dir: expected a folder of records, or --image_path.")
     resolution = rendernet.PRESETS.get(settings.preset, {}).get("input_size")
     if resolution is None:
         raise ValueError(
             f"--preset: expected one of {list(rendernet.PRESETS)}; got "
             f"{settings.preset!r}."
         )
+    if FLAGS.image_path:
+        settings = dataclasses.replace(settings, data_dir=prepare_legacy(settings))
+    if not settings.data_dir:
+        raise ValueError("--data_dir: expected a folder of records, or --image_path.")
     train = pipeline.metadata(settings.data_dir, "train", resolution)
-    pipeline.metadata(settings.data_dir, FLAGS.held_out, resolution)
+    held_out = pipeline.metadata(settings.data_dir, FLAGS.held_out, resolution)
+    _note_shared_objects(train, held_out)
     if FLAGS.max_epochs:
         steps = max(1, round(FLAGS.max_epochs * train.records / settings.batch_size))
         settings = dataclasses.replace(settings, steps=steps)
@@ -182,6 +186,18 @@ def prepare_legacy(settings) -> str:
         print(f"converting {images}", flush=True)
         legacy.convert_legacy(images, FLAGS.model_path, folder, split)
     return folder
+
+
+def _note_shared_objects(train: records.Split, held_out: records.Split) -> None:
+    """Says when the held-out figures are of objects that are trained on."""
+    both = set(train.metadata.get("objects", ()))
+    both &= set(held_out.metadata.get("objects", ()))
+    if both:
+        print(
+            f"note: {len(both)} objects are in train and in {FLAGS.held_out}, "
+            f"{min(both)} the first; the held-out figures are not of new objects.",
+            flush=True,
+        )
 
 
 def _loss(model, batch, training, step):
