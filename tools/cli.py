@@ -6,11 +6,12 @@ from collections.abc import Callable
 from absl import app
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], positional: int = 0) -> None:
     """Runs `main` as an absl program.
 
     Args:
-        main: function without arguments; reads absl flags.
+        main: function; reads absl flags.
+        positional: how many words without dashes it takes, as its arguments.
 
     Raises:
         SystemExit: 0 on success, 1 with one line on stderr for bad input.
@@ -19,12 +20,15 @@ def run(main: Callable[[], None]) -> None:
     def start(argv):
         # absl reads `steps=7` (no dashes) as a positional argument, in flag files
         # too, and would ignore it in silence.
-        if len(argv) > 1:
+        words = argv[1:]
+        if len(words) > positional:
             raise app.UsageError(
-                f"unexpected argument {argv[1]!r}; flags start with --"
+                f"unexpected argument {words[positional]!r}; flags start with --"
             )
+        if len(words) < positional:
+            raise app.UsageError(f"expected {positional} argument(s); see --help")
         try:
-            main()
+            main(*words)
         except (ValueError, OSError) as error:
             sys.exit(f"error: {describe(error)}")
 

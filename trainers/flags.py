@@ -190,7 +190,9 @@ def _own_flags(shared: frozenset[str]) -> dict[str, str]:
         program = os.path.splitext(os.path.basename(sys.argv[0]))[0]
         if module.startswith("trainers.") or short == program or module == "__main__":
             for flag in entries:
-                if flag.name not in shared and flag.value is not None:
+                # An alias repeats the value of the flag that it stands for.
+                alias = (flag.help or "").startswith("Alias for --")
+                if flag.name not in shared and flag.value is not None and not alias:
                     own[flag.name] = flag.serialize().split("=", 1)[-1]
                     if flag.boolean:
                         own[flag.name] = str(flag.value).lower()

@@ -13,8 +13,8 @@ class VolumeResampler(keras.layers.Layer):
 
     Example:
         >>> layer = VolumeResampler(size=128)
-        >>> grid = layer(tf.zeros([2, 64, 64, 64, 1]), tf.constant([[250., 60., 3.3]] * 2))
-        >>> grid.shape
+        >>> pose = tf.constant([[250.0, 60.0, 3.3]] * 2)
+        >>> layer(tf.zeros([2, 64, 64, 64, 1]), pose).shape
         TensorShape([2, 128, 128, 128, 1])
 
     Args:

@@ -30,7 +30,7 @@ PRESETS = {
         "filters_3d": (4, 8, 8),
         "blocks_3d": 2,
         "projection": 160,
-        "blocks_2d": 4,
+        "blocks_2d": 6,
         "filters_2d": 128,
         "blocks_2d_late": 2,
         "filters_late": 64,
