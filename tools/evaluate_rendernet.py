@@ -114,7 +114,7 @@ def voxel_pictures(voxels: np.ndarray, poses: np.ndarray) -> np.ndarray:
     """
     grid = resample_volume(
         tf.constant(voxels, tf.float32),
-        *pose_parameters(tf.constant(poses)),
+        *pose_parameters(tf.constant(poses, tf.float32)),
         2 * voxels.shape[1],
     )[..., 0]
     full = grid.numpy() > 0.5

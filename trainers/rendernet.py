@@ -48,6 +48,12 @@ _DEFINE.DEFINE_enum(
 )
 _DEFINE.DEFINE_bool("compile_resampling", True, "Compile the resampler with XLA.")
 _DEFINE.DEFINE_string("held_out", "validation", "Split that is evaluated.")
+_DEFINE.DEFINE_enum(
+    "loss",
+    "auto",
+    ["auto", "squared_error", "cross_entropy"],
+    "auto: cross entropy for grey, squared error for colour, as published.",
+)
 # Names of the original's configuration files.
 _ALIASES = {
     "e_eta": "learning_rate",
@@ -203,9 +209,14 @@ def _note_shared_objects(train: records.Split, held_out: records.Split) -> None:
 def _loss(model, batch, training, step):
     prediction = _draw(model, batch, training)
     target = batch["image"]
-    grey = target.shape[-1] == 1
-    function = losses.cross_entropy_sum if grey else losses.squared_error
-    return function(target, prediction), {"psnr": metrics.psnr(target, prediction)}
+    kind = FLAGS.loss
+    if kind == "auto":
+        kind = "cross_entropy" if target.shape[-1] == 1 else "squared_error"
+    if kind == "cross_entropy":
+        loss = losses.cross_entropy_sum(target, prediction)
+    else:
+        loss = losses.squared_error(target, prediction)
+    return loss, {"psnr": metrics.psnr(target, prediction)}
 
 
 def _metrics(model, batch):

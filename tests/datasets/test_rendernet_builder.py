@@ -83,7 +83,8 @@ def test_an_object_in_two_splits_is_refused(tmp_path):
     assert not list(tmp_path.glob("[ab]/**/*.tfrecord*"))
 
 
-def test_an_empty_folder_is_named(tmp_path):
+def test_a_folder_without_data_is_named(tmp_path):
     (tmp_path / "in").mkdir()
+    (tmp_path / "in/readme.txt").write_text("no data")
     with pytest.raises(FileNotFoundError, match="found neither"):
         build(tmp_path / "in", tmp_path / "out")

@@ -1,1 +1,5 @@
-"""Export: SavedModels with guards, TFLite files, TF Serving files, model cards."""
+"""Export: SavedModels with guards, LiteRT files, TF Serving files, model cards."""
+
+from tfrender.export import card, inspect, lite, rendernet, saved_model, serving
+
+__all__ = ["card", "inspect", "lite", "rendernet", "saved_model", "serving"]

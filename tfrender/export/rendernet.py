@@ -37,7 +37,15 @@ def signatures(model, shaded: bool) -> Mapping[str, tf.types.experimental.Callab
 
     def draw(voxels, pose):
         voxels = guard(voxels, [None, n, n, n, 1], "voxels", 0.0, 1.0, MAX_BATCH)
-        return model({"voxels": voxels, "pose": guard_pose(pose)}, training=False)
+        pose = guard_pose(pose)
+        count = _same_count(voxels=voxels, pose=pose)
+        # The convolutions of some builds fail on an empty batch: one picture is drawn
+        # for it, and left out.
+        missing = tf.cast(tf.equal(count, 0), tf.int32)
+        voxels = tf.pad(voxels, [[0, missing]] + 4 * [[0, 0]])
+        pose = tf.pad(pose, [[0, missing], [0, 0]], constant_values=1.0)
+        image = model({"voxels": voxels, "pose": pose}, training=False)
+        return image[:count]
 
     @tf.function(input_signature=[voxels, pose])
     def serving_default(voxels, pose):
@@ -47,6 +55,7 @@ def signatures(model, shaded: bool) -> Mapping[str, tf.types.experimental.Callab
     def with_light(voxels, pose, light):
         normal = draw(voxels, pose)
         light = guard(light, [None, 2], "light", max_batch=MAX_BATCH)
+        _same_count(pose=pose, light=light)
         return {"normal": normal, "shaded": phong(normal, light)}
 
     with _without_xla(model):
@@ -70,6 +79,19 @@ def guard_pose(pose: tf.Tensor) -> tf.Tensor:
     polar = guard(pose[:, 1], [None], "pose_polar", 0.0, 180.0, None)
     radius = guard(pose[:, 2], [None], "pose_radius", *RADIUS_RANGE, None)
     return tf.stack([azimuth, polar, radius], axis=-1)
+
+
+def _same_count(**inputs: tf.Tensor) -> tf.Tensor:
+    """Number of examples, after a check that two inputs hold as many."""
+    (first, a), (second, b) = inputs.items()
+    count = tf.shape(a)[0]
+    check = tf.debugging.assert_equal(
+        count,
+        tf.shape(b)[0],
+        message=f"tfrender: `{first}` and `{second}` must hold as many examples",
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(count)
 
 
 def write(directory: str, model, shaded: bool, numbered: bool = False) -> str:

@@ -123,13 +123,19 @@ def write_saved_model(
 
 
 class Signature:
-    """One signature of a loaded SavedModel, called with NumPy arrays by name."""
+    """One signature of a loaded SavedModel, called with NumPy arrays by name.
+
+    Attributes:
+        inputs: name -> tf.TensorSpec.
+        outputs: name -> tf.TensorSpec.
+        graph: the function itself, for use inside another graph or under a tape.
+    """
 
     def __init__(self, directory: str, name: str, wire: inspect.Wire, function):
         """Made by `load_signature`."""
         self.inputs, self.outputs = wire.inputs, wire.outputs
         self._where = f"{directory}, signature {name}"
-        self._function = function
+        self.graph = function
 
     def __call__(self, **inputs) -> dict[str, np.ndarray]:
         """Runs the signature.
@@ -162,7 +168,7 @@ class Signature:
                     f"got {values[name].shape}."
                 )
         try:
-            outputs = self._function(**values)
+            outputs = self.graph(**values)
         except tf.errors.InvalidArgumentError as error:
             raise ValueError(f"{self._where}: {_reason(error)}") from error
         return {name: value.numpy() for name, value in outputs.items()}

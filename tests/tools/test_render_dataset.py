@@ -1,0 +1,171 @@
+"""Claims of tools.render_dataset and tools.mesh_folder."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datasets import records
+from datasets.rendernet import examples, legacy
+from tests.datasets.shapes import write_hook
+from tests.tools import programs
+from tfrender.io import FormatError
+from tools import mesh_folder, render_dataset
+
+
+@pytest.fixture
+def meshes(tmp_path):
+    for k, name in enumerate(("chair/a", "chair/b", "lamp")):
+        write_hook(tmp_path / "in" / f"{name}.obj", 1.0 + k)
+    splits = {"train": ["chair__a", "lamp"], "test": ["chair__b"]}
+    (tmp_path / "split.json").write_text(json.dumps(splits))
+    return tmp_path
+
+
+def make(folder, **flags):
+    given = {"input": [str(folder / "in")], "output": str(folder / "out")}
+    given["split_file"] = str(folder / "split.json")
+    programs.run_inside(render_dataset, **{**programs.RENDER_DATASET, **given, **flags})
+    return folder / flags.get("output", "out")
+
+
+def rows(folder, split):
+    stream = records.record_stream(
+        str(folder), split, shuffle=False, cycle=False, schema=examples.SCHEMA
+    )
+    found = [examples.decode_arrays(record) for record in stream.as_numpy_iterator()]
+    return sorted(found, key=lambda row: (row[3], *row[2].tolist()))
+
+
+def test_records_hold_every_view_of_the_listed_objects(meshes, capsys):
+    out = make(meshes)
+    found = rows(out, "train")
+    assert [row[3] for row in found] == ["chair__a"] * 2 + ["lamp"] * 2
+    assert all(image.any() and voxels.any() for image, voxels, *_ in found)
+    split = records.read_split(str(out), "train", examples.SCHEMA)
+    assert split.metadata["objects"] == ["chair__a", "lamp"]
+    assert split.metadata["resolution"] == 8 and split.metadata["style"] == "normal"
+    printed = capsys.readouterr().out
+    assert "train: 4 pictures of 2 objects" in printed
+    assert "test: 2 pictures of 1 objects" in printed
+
+
+def test_both_layouts_hold_the_same_data(meshes):
+    make(meshes)
+    make(meshes, layout="legacy", output=str(meshes / "legacy"))
+    folder = meshes / "legacy"
+    names = sorted(p.name for p in folder.rglob("*.*"))
+    assert names == sorted(
+        ["test.tar", "train.tar", "chair__a.binvox", "chair__b.binvox", "lamp.binvox"]
+    )
+    items = legacy.read_legacy(str(folder / "train.tar"), str(folder / "binvox"))
+    items = sorted(items, key=lambda item: (item.object_id, *item.pose))
+    for item, row in zip(items, rows(meshes / "out", "train"), strict=True):
+        np.testing.assert_array_equal(item.image, row[0])
+        np.testing.assert_array_equal(item.voxels, row[1])
+        np.testing.assert_allclose(item.pose, row[2], atol=1e-4)
+        assert item.object_id == row[3]
+
+
+def test_an_object_looks_the_same_whatever_else_is_drawn(meshes):
+    first = rows(make(meshes), "test")
+    (meshes / "split.json").write_text('{"test": ["chair__b", "lamp"]}')
+    again = rows(make(meshes, output=str(meshes / "again")), "test")[:2]
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[2], b[2])
+
+
+def test_a_broken_mesh_stops_the_program_or_is_left_out(meshes, capsys):
+    (meshes / "in" / "lamp.obj").write_text("v 0 0 0\n")
+    with pytest.raises(FormatError, match=r"lamp\.obj"):
+        make(meshes)
+    assert not (meshes / "out" / "train.json").exists()
+    make(meshes, skip_broken=True)
+    assert {row[3] for row in rows(meshes / "out", "train")} == {"chair__a"}
+    printed = capsys.readouterr()
+    assert "1 broken meshes left out" in printed.out and "lamp.obj" in printed.err
+    (meshes / "in" / "chair/a.obj").write_text("v 0 0 0\n")
+    for layout in ("legacy", "records"):
+        with pytest.raises(ValueError, match=r"no record|every mesh .* broken"):
+            make(meshes, skip_broken=True, layout=layout, output=str(meshes / layout))
+        assert not (meshes / "legacy" / "train.tar").exists()
+
+
+def test_a_hash_of_the_name_splits_by_object():
+    objects = [f"object{k}" for k in range(400)]
+    found = render_dataset.assign_splits(objects, None, (0.2, 0.1))
+    assert sorted(sum(found.values(), [])) == sorted(objects)
+    assert 50 < len(found["validation"]) < 110 and 20 < len(found["test"]) < 60
+    part = render_dataset.assign_splits(objects[:50], None, (0.2, 0.1))
+    assert set(part["train"]) <= set(found["train"])
+    assert render_dataset.assign_splits(["a"], None, (0.0, 0.0)) == {"train": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected JSON"),
+        ('["a"]', "expected a mapping"),
+        ('{"training": ["lamp"]}', "expected a mapping with keys"),
+        ('{"train": "lamp"}', "a list of names under 'train'"),
+        ('{"train": [1]}', "a list of names under 'train'"),
+        ('{"train": ["lamp"], "test": ["lamp"]}', "lamp is listed twice"),
+        ('{"train": ["sofa"]}', "1 listed objects are not in the input, sofa"),
+    ],
+)
+def test_a_bad_split_file_is_named(tmp_path, text, message):
+    (tmp_path / "split.json").write_text(text)
+    with pytest.raises(FormatError, match=message) as caught:
+        render_dataset.assign_splits(["lamp"], str(tmp_path / "split.json"), ())
+    assert "split.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"polar_range": ["10", "190"]},
+        {"polar_range": ["170", "10"]},
+        {"polar_range": ["10"]},
+        {"polar_range": ["nan", "90"]},
+        {"radius_range": ["0.1", "4"]},
+        {"radius_range": ["a", "4"]},
+        {"held_out": ["0.6", "0.5"], "split_file": None},
+        {"held_out": ["nan", "0.5"], "split_file": None},
+        {"held_out": ["0.5"], "split_file": None},
+    ],
+)
+def test_a_bad_range_is_named_and_nothing_is_written(meshes, change):
+    with pytest.raises(ValueError, match=f"--{next(iter(change))}"):
+        make(meshes, **change)
+    assert not (meshes / "out").exists()
+
+
+def test_validation_may_be_larger_than_test(meshes):
+    make(meshes, split_file=None, held_out=["0.3", "0.1"])
+
+
+def test_meshes_are_named_by_their_path(meshes):
+    found = mesh_folder.find_meshes([str(meshes / "in")])
+    assert list(found) == ["chair__a", "chair__b", "lamp"]
+    single = mesh_folder.find_meshes([str(meshes / "in/lamp.obj")])
+    assert list(single) == ["lamp"]
+    with pytest.raises(ValueError, match="have one name"):
+        mesh_folder.find_meshes([str(meshes / "in"), str(meshes / "in/lamp.obj")])
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        mesh_folder.find_meshes([str(meshes / "none")])
+    (meshes / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no mesh"):
+        mesh_folder.find_meshes([str(meshes / "empty")])
+
+
+def test_the_program_draws_with_its_default_flags(meshes):
+    done = programs.launch(
+        "tools.render_dataset",
+        f"--input={meshes}/in/lamp.obj,{meshes}/in/chair",
+        f"--output={meshes}/out",
+        *("--resolution=8", "--views=1", "--held_out=0,0"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "train: 3 pictures of 3 objects" in done.stdout
+    assert {row[3] for row in rows(meshes / "out", "train")} == {"a", "b", "lamp"}
