@@ -34,9 +34,9 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "lite": ["ai-edge-litert>=2.1"],
-        "serving": ["tensorflow-serving-api>=2.19", "grpcio", "requests"],
-        "demo": ["gradio>=6"],
-        "bench": ["psutil"],
+        "serving": ["tensorflow-serving-api>=2.19"],
+        "demo": [],  # `make demo` needs nothing more
+        "bench": ["tensorflow-graphics>=2021.12.3; python_version < '3.12'"],
         "dev": ["pytest>=9", "pytest-timeout>=2.4", "ruff>=0.17,<0.18"],
     },
 )

@@ -16,7 +16,7 @@ from absl import flags
 from datasets.rendernet import generation
 from tfrender import geometry, io, layers
 from tfrender.export import saved_model
-from tools import cli, evaluate_rendernet, mesh_folder
+from tools import cli, mesh_folder, pictures
 
 FLAGS = flags.FLAGS
 ROOT = pathlib.Path(__file__).parents[1]
@@ -34,12 +34,12 @@ def define_flags() -> None:
     flags.DEFINE_string("model", "saved_models/rendernet_phong", "SavedModel folder.")
 
 
-def column(shade, mesh: io.Mesh, azimuth_deg: float) -> list[np.ndarray]:
+def column(shade, path, azimuth_deg: float) -> list[np.ndarray]:
     """Voxels, normal map, lit picture and truth of one object.
 
     Args:
         shade: signature `shaded` of a RenderNet.
-        mesh: the object.
+        path: mesh file.
         azimuth_deg: azimuth of the camera.
 
     Returns:
@@ -47,7 +47,7 @@ def column(shade, mesh: io.Mesh, azimuth_deg: float) -> list[np.ndarray]:
     """
     side = shade.inputs["voxels"].shape[1]
     settings = generation.ViewSettings(resolution=side)
-    voxels = geometry.voxelize(mesh.vertices, mesh.faces, side, fill=settings.fill)
+    mesh, voxels = geometry.voxelize_file(path, side, fill=settings.fill)
     grid = voxels.occupancy[np.newaxis, ..., np.newaxis].astype(np.float32)
     pose = np.array([[azimuth_deg, POLAR_DEG, RADIUS]], np.float32)
     light = np.array([LIGHT], np.float32)
@@ -57,7 +57,7 @@ def column(shade, mesh: io.Mesh, azimuth_deg: float) -> list[np.ndarray]:
     phong = layers.PhongShader(mask_offset=_MASK_OFFSET)
     lit = phong(tf.constant(truth[np.newaxis] / np.float32(255)), tf.constant(light))
     return [
-        evaluate_rendernet.voxel_pictures(grid, pose)[0],
+        pictures.front_faces(grid[..., 0], pose)[0],
         drawn["normal"][0],
         drawn["shaded"][0],
         lit[0].numpy(),
@@ -70,13 +70,13 @@ def main():
     held_out = json.loads((MESHES / "split.json").read_text())["test"]
     found = mesh_folder.find_meshes([str(MESHES)])
     columns = [
-        column(shade, io.load_mesh(found[name]), azimuth)
+        column(shade, found[name], azimuth)
         for name, azimuth in zip(held_out, AZIMUTHS, strict=True)
     ]
-    pictures = [columns[j][i] for i in range(4) for j in range(len(columns))]
-    margin = pictures[0].shape[0] // 5  # objects fill the middle of a picture
-    pictures = [p[margin:-margin:2, margin:-margin:2] for p in pictures]
-    io.write_png(FLAGS.output, io.tile_images(pictures, columns=len(columns), pad=1))
+    tiles = [columns[j][i] for i in range(4) for j in range(len(columns))]
+    margin = tiles[0].shape[0] // 5  # objects fill the middle of a picture
+    tiles = [tile[margin:-margin:2, margin:-margin:2] for tile in tiles]
+    io.write_png(FLAGS.output, io.tile_images(tiles, columns=len(columns), pad=1))
     print(f"wrote {FLAGS.output}: {', '.join(held_out)}")
 
 

@@ -20,8 +20,7 @@ from datasets import records
 from datasets.rendernet import examples, pipeline
 from tfrender import io, metrics
 from tfrender.export import saved_model
-from tfrender.ops.resample_volume import pose_parameters, resample_volume
-from tools import cli, progress
+from tools import cli, pictures, progress
 
 # The mean picture is taken over at most this many training pictures.
 _MEAN_OF = 512
@@ -54,7 +53,7 @@ def mean_picture_and_color(data_dir: str, resolution: int, channels: int):
     batches = pipeline.evaluation_batches(data_dir, "train", resolution, channels, 8)
     for batch in batches.take(_MEAN_OF // 8):
         image = batch["image"].numpy().astype(np.float64)
-        inside = (image.max(-1, keepdims=True) > 0).astype(np.float64)
+        inside = np.stack([_foreground(picture) for picture in image])
         total = total + image.sum(0)
         color = color + (image * inside).sum((0, 1, 2))
         pixels += inside.sum()
@@ -91,8 +90,7 @@ def predictors(signature, mean, color) -> dict[str, Callable]:
         return signature(voxels=voxels, pose=batch["pose"].numpy())["image"]
 
     def silhouette(batch):
-        image = batch["image"].numpy()
-        return (image.max(-1, keepdims=True) > 0) * color
+        return np.stack([_flat(picture, color) for picture in batch["image"].numpy()])
 
     return {
         "network": network,
@@ -102,29 +100,16 @@ def predictors(signature, mean, color) -> dict[str, Callable]:
     }
 
 
-def voxel_pictures(voxels: np.ndarray, poses: np.ndarray) -> np.ndarray:
-    """Front faces of the resampled voxels, bright where near.
+def _foreground(picture: np.ndarray) -> np.ndarray:
+    """1 where a picture in [0, 1] shows the object, [H, W, 1]."""
+    return pictures.foreground(io.to_uint8(picture))[..., np.newaxis].astype("f")
 
-    Args:
-        voxels: [B, n, n, n, 1].
-        poses: [B, 3].
 
-    Returns:
-        float32 [B, 8 n, 8 n, 3] in [0, 1].
-    """
-    grid = resample_volume(
-        tf.constant(voxels, tf.float32),
-        *pose_parameters(tf.constant(poses, tf.float32)),
-        2 * voxels.shape[1],
-    )[..., 0]
-    full = grid.numpy() > 0.5
-    depth = full.shape[-1]
-    nearest = np.where(full, np.arange(depth), -1).max(-1)
-    low = np.where(nearest < 0, depth, nearest).min((1, 2), keepdims=True)
-    span = np.maximum(nearest.max((1, 2), keepdims=True) - low, 1)
-    shade = np.where(nearest < 0, 0.0, 0.25 + 0.75 * (nearest - low) / span)
-    picture = shade.repeat(4, axis=1).repeat(4, axis=2)[..., np.newaxis]
-    return np.broadcast_to(picture, (*picture.shape[:3], 3)).astype(np.float32)
+def _flat(picture: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """A picture in [0, 1] with its object in one colour on its own background."""
+    inside = _foreground(picture)
+    behind = pictures.background(io.to_uint8(picture)).astype("f") / 255.0
+    return inside * color + (1.0 - inside) * behind
 
 
 def main():
@@ -189,8 +174,8 @@ def _new_rows(batch, prediction, seen) -> list[np.ndarray]:
         if name in seen or len(seen) >= FLAGS.rows:
             continue
         seen.add(name)
-        voxels = voxel_pictures(
-            batch["voxels"][i : i + 1].numpy(), batch["pose"][i : i + 1].numpy()
+        voxels = pictures.front_faces(
+            batch["voxels"][i : i + 1, ..., 0].numpy(), batch["pose"][i : i + 1].numpy()
         )[0]
         pair = [prediction[i], batch["image"][i].numpy()]
         pair = [np.broadcast_to(p, (*p.shape[:2], 3)) for p in pair]

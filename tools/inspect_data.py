@@ -18,22 +18,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 
 from datasets import records
 from datasets.rendernet import examples, legacy
 from tfrender import io
 from tfrender.io import FormatError
-from tfrender.ops.resample_volume import pose_parameters, resample_volume
-from tools import cli, progress
+from tools import cli, pictures, progress
 
 # Voxels are a little larger than the mesh: thin objects reach 0.73, solid ones 0.92.
 LOWEST_MEDIAN_IOU = 0.7
 # An outlier overlaps less than this share of the median.
 _OUTLIER = 0.6
 _SPLITS = ("train", "validation", "test")
-_OTHER_COLOR = 16  # levels out of 255 from the background
 _SHEET_COLUMNS = 8
 _THUMBNAIL = 192  # pixels, about
 _OUTLINE = (255, 0, 255)
@@ -132,47 +129,6 @@ def _of_legacy(images: str, models: str) -> Source:
     return Source(count, lambda: legacy.read_legacy(images, models))
 
 
-def silhouettes(voxels: np.ndarray, poses: np.ndarray) -> np.ndarray:
-    """Silhouettes of voxel grids, as the network sees them.
-
-    Args:
-        voxels: [B, n, n, n] of 0 and 1.
-        poses: [B, 3] azimuth, polar angle in degrees, radius.
-
-    Returns:
-        bool [B, 8 n, 8 n].
-    """
-    grid = resample_volume(
-        tf.constant(voxels[..., None], tf.float32),
-        *pose_parameters(tf.constant(poses, tf.float32)),
-        2 * voxels.shape[1],
-    )
-    cells = tf.reduce_max(grid[..., 0], axis=-1).numpy() > 0.5
-    return cells.repeat(4, axis=1).repeat(4, axis=2)
-
-
-def foreground(image: np.ndarray) -> np.ndarray:
-    """Pixels that show the object.
-
-    The background is the colour of most of the picture's edge. On white paper an
-    object may be drawn in lines alone; what they enclose counts too.
-
-    Args:
-        image: uint8 [H, W, C].
-
-    Returns:
-        bool [H, W].
-    """
-    edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    background = np.median(edge, axis=0)
-    inside = (np.abs(image - background) > _OTHER_COLOR).any(-1)
-    if background.mean() > 127:
-        from scipy import ndimage
-
-        inside = ndimage.binary_fill_holes(inside)
-    return inside
-
-
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two masks; 1 where both are empty."""
     either = np.count_nonzero(first | second)
@@ -188,8 +144,8 @@ def measure(item: legacy.LegacyExample) -> Measured:
     Returns:
         `Measured`, with the outline of the silhouette drawn over the picture.
     """
-    outline = silhouettes(item.voxels[None], np.array([item.pose]))[0]
-    iou = overlap(foreground(item.image), outline)
+    outline = pictures.silhouettes(item.voxels[None], np.array([item.pose]))[0]
+    iou = overlap(pictures.foreground(item.image), outline)
     return Measured(f"{item.name} ({item.object_id})", iou, _outlined(item, outline))
 
 
@@ -236,7 +192,7 @@ def inspect_split(
         objects.add(item.object_id)
         sides.add((item.voxels.shape[0], item.image.shape[0]))
         poses.append(item.pose)
-        shares.append(float(foreground(item.image).mean()))
+        shares.append(float(pictures.foreground(item.image).mean()))
         if len(sides) > 1:
             both = " and ".join(f"{n}^3 for {size}x{size}" for n, size in sorted(sides))
             raise FormatError(f"{item.name}: expected one size of grid; got {both}.")

@@ -24,21 +24,20 @@ def find_meshes(inputs: Iterable[str]) -> dict[str, pathlib.Path]:
     for text in inputs:
         root = pathlib.Path(text)
         if root.is_file():
-            paths = {root.stem: root}
+            named = [(root.stem, root)]
         elif root.is_dir():
-            paths = {
-                "__".join(p.relative_to(root).with_suffix("").parts): p
-                for p in sorted(root.rglob("*"))
-                if p.suffix.lower() in io.MESH_SUFFIXES
-            }
+            named = [
+                ("__".join(path.relative_to(root).with_suffix("").parts), path)
+                for path in sorted(root.rglob("*"))
+                if path.suffix.lower() in io.MESH_SUFFIXES
+            ]
         else:
             raise FileNotFoundError(f"{text}: no such file or folder.")
-        if not paths:
+        if not named:
             raise FileNotFoundError(
                 f"{text}: no mesh; expected {', '.join(io.MESH_SUFFIXES)}."
             )
-        twice = sorted(set(paths) & set(found))
-        if twice:
-            raise ValueError(f"{found[twice[0]]} and {paths[twice[0]]} have one name.")
-        found.update(paths)
+        for name, path in named:
+            if found.setdefault(name, path) != path:
+                raise ValueError(f"{found[name]} and {path} are both called {name}.")
     return dict(sorted(found.items()))

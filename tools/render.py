@@ -174,11 +174,7 @@ def load_voxels(path: str, side: int) -> np.ndarray:
     """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix in io.MESH_SUFFIXES:
-        mesh = io.load_mesh(path, strict=False)
-        try:
-            return geometry.voxelize(mesh.vertices, mesh.faces, side).occupancy
-        except ValueError as error:
-            raise io.FormatError(f"{path}: {error}") from error
+        return geometry.voxelize_file(path, side)[1].occupancy
     if suffix != ".binvox":
         raise io.FormatError(
             f"{path}: expected .binvox or a mesh ({', '.join(io.MESH_SUFFIXES)})."

@@ -121,17 +121,42 @@ def assign_splits(objects, split_file: str | None, shares) -> dict[str, list[str
         FormatError: the file is broken, names an object twice or one that is missing.
     """
     if split_file is None:
-        found = {split: [] for split in SPLITS}
-        validation, test = shares
-        for name in objects:
-            draw = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
-            split = "test" if draw < test else "train"
-            if test <= draw < test + validation:
-                split = "validation"
-            found[split].append(name)
+        found = _shuffled_splits(objects, *shares)
     else:
         found = _read_splits(split_file, set(objects))
     return {split: sorted(found[split]) for split in SPLITS if found.get(split)}
+
+
+def _shuffled_splits(objects, validation: float, test: float) -> dict[str, list[str]]:
+    """Splits in the order of a hash of the names; a wanted split is never empty."""
+    order = sorted(objects, key=lambda name: hashlib.sha256(name.encode()).digest())
+    tests, validations = (
+        max(1, round(share * len(order))) if share else 0
+        for share in (test, validation)
+    )
+    train = order[tests + validations :]
+    if not train:
+        raise ValueError(
+            f"--held_out: {tests} test and {validations} validation objects leave none "
+            f"of {len(order)} for training."
+        )
+    return {
+        "test": order[:tests],
+        "validation": order[tests : tests + validations],
+        "train": train,
+    }
+
+
+def _check_output(output: str, splits) -> None:
+    """Refuses a folder that holds a split which this run would not replace."""
+    for split in SPLITS:
+        for kind in ("json", "tar"):
+            path = pathlib.Path(output) / f"{split}.{kind}"
+            if path.exists() and split not in splits:
+                raise ValueError(
+                    f"{path}: a split of an earlier run, which this one would leave "
+                    "beside its own; objects may be in both. Choose another --output."
+                )
 
 
 def _read_splits(path: str, objects: set[str]) -> dict[str, list[str]]:
@@ -226,6 +251,7 @@ def main():
     shares = _shares(FLAGS.held_out) if not FLAGS.split_file else ()
     found = mesh_folder.find_meshes(FLAGS.input)
     splits = assign_splits(found, FLAGS.split_file, shares)
+    _check_output(FLAGS.output, splits)
     write = _write_records if FLAGS.layout == "records" else _write_legacy
     for split, objects in splits.items():
         pictures, broken = write(

@@ -44,11 +44,7 @@ def convert(source, target, resolution: int = 64, mode: str = "solid", fill=0.9)
     Raises:
         ValueError: naming the file that is broken.
     """
-    mesh = io.load_mesh(source)
-    try:
-        voxels = geometry.voxelize(mesh.vertices, mesh.faces, resolution, mode, fill)
-    except ValueError as error:
-        raise io.FormatError(f"{source}: {error}") from error
+    _, voxels = geometry.voxelize_file(source, resolution, mode, fill)
     io.write_binvox(target, *voxels)
     return int(voxels.occupancy.sum())
 

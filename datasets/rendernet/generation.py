@@ -87,10 +87,7 @@ def draw_object(path: str, object_id: str, settings: ViewSettings) -> ObjectView
     Raises:
         FormatError, LimitError: the file is broken or too large.
     """
-    mesh = io.load_mesh(path, strict=False)
-    voxels = geometry.voxelize(
-        mesh.vertices, mesh.faces, settings.resolution, fill=settings.fill
-    )
+    mesh, voxels = geometry.voxelize_file(path, settings.resolution, fill=settings.fill)
     vertices = in_grid_cube(mesh.vertices, voxels)
     poses = random_poses(object_id, settings)
     images = [draw_view(vertices, mesh.faces, pose, settings) for pose in poses]

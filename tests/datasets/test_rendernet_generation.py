@@ -6,7 +6,7 @@ import pytest
 from datasets.rendernet import generation
 from tests.datasets.shapes import write_hook
 from tfrender import geometry, io
-from tools import inspect_data
+from tools import inspect_data, pictures
 
 SETTINGS = generation.ViewSettings(resolution=16, views=4, supersample=1)
 
@@ -27,8 +27,8 @@ def overlaps(views):
     """IoU of every picture with the silhouette of its transformed voxels."""
     return [
         inspect_data.overlap(
-            inspect_data.foreground(image),
-            inspect_data.silhouettes(views.voxels.occupancy[None], pose[None])[0],
+            pictures.foreground(image),
+            pictures.silhouettes(views.voxels.occupancy[None], pose[None])[0],
         )
         for image, pose in zip(views.images, views.poses, strict=True)
     ]
@@ -93,7 +93,7 @@ def test_every_style_draws_the_object(hook, style):
     settings = SETTINGS._replace(resolution=8, style=style, views=1)
     views = generation.draw_object(hook, "hook", settings)
     assert views.images.shape == (1, 64, 64, 3 if style == "normal" else 1)
-    share = inspect_data.foreground(views.images[0]).mean()
+    share = pictures.foreground(views.images[0]).mean()
     assert 0.005 < share < 0.5
 
 

@@ -10,6 +10,7 @@ from tests.datasets.shapes import write_records
 from tests.tools import programs
 from tfrender import io
 from tools import evaluate_rendernet as evaluate
+from tools import pictures
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,9 @@ def test_scores_are_those_of_the_single_pictures():
 
 
 def test_voxel_pictures_are_bright_where_near():
-    voxels = np.zeros((1, 8, 8, 8, 1))
-    voxels[0, 2:6, 1:6, 1, 0] = voxels[0, 2:4, 1:6, 6, 0] = 1
-    seen = evaluate.voxel_pictures(voxels, np.array([[90.0, 90.0, 3.3]]))[0, ..., 0]
+    voxels = np.zeros((1, 8, 8, 8))
+    voxels[0, 2:6, 1:6, 1] = voxels[0, 2:4, 1:6, 6] = 1
+    seen = pictures.front_faces(voxels, np.array([[90.0, 90.0, 3.3]]))[0, ..., 0]
     assert seen.shape == (64, 64) and seen[0, 0] == 0
     # At azimuth 90 the camera sits on +Z and +X is to the right.
     row = seen[(seen > 0).any(1)][4]

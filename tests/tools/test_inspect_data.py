@@ -11,7 +11,7 @@ from datasets.rendernet import examples, legacy
 from tests.tools import programs
 from tfrender import io
 from tfrender.io import FormatError
-from tools import inspect_data
+from tools import inspect_data, pictures
 
 SAMPLE = pathlib.Path(__file__).parents[1] / "data/rendernet_sample"
 
@@ -55,7 +55,7 @@ def test_the_report_counts_and_measures(sample, tmp_path):
         "polar_deg": [38, 116],
         "radius": [3, pytest.approx(4.4)],
     }
-    shares = [inspect_data.foreground(item.image).mean() for item in sample]
+    shares = [pictures.foreground(item.image).mean() for item in sample]
     np.testing.assert_allclose(
         found["foreground_share"], [min(shares), np.mean(shares), max(shares)]
     )
@@ -98,9 +98,7 @@ def test_a_sample_measures_fewer_pictures_but_counts_all(sample, tmp_path):
 def test_the_outline_is_drawn_around_the_silhouette(sample):
     tile = inspect_data.measure(sample[0])
     pink = (tile.thumbnail == [255, 0, 255]).all(-1)
-    outline = inspect_data.silhouettes(
-        sample[0].voxels[None], np.array([[179, 57, 4.4]])
-    )
+    outline = pictures.silhouettes(sample[0].voxels[None], np.array([[179, 57, 4.4]]))
     assert pink.any() and not (pink & outline[0]).any()
     rows, cols = np.nonzero(pink)
     inside_rows, inside_cols = np.nonzero(outline[0])
@@ -110,7 +108,7 @@ def test_the_outline_is_drawn_around_the_silhouette(sample):
 def test_lines_on_white_paper_count_with_what_they_enclose():
     image = np.full((32, 32, 1), 255, np.uint8)
     image[8:24, 8] = image[8:24, 23] = image[8, 8:24] = image[23, 8:24] = 0
-    assert inspect_data.foreground(image).sum() == 256
+    assert pictures.foreground(image).sum() == 256
 
 
 def test_both_layouts_and_a_bare_tar_are_found(sample, tmp_path):

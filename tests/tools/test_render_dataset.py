@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datasets import records
-from datasets.rendernet import examples, legacy
+from datasets.rendernet import examples, generation, legacy
 from tests.datasets.shapes import write_hook
 from tests.tools import programs
 from tfrender.io import FormatError
@@ -150,13 +150,44 @@ def test_meshes_are_named_by_their_path(meshes):
     assert list(found) == ["chair__a", "chair__b", "lamp"]
     single = mesh_folder.find_meshes([str(meshes / "in/lamp.obj")])
     assert list(single) == ["lamp"]
-    with pytest.raises(ValueError, match="have one name"):
-        mesh_folder.find_meshes([str(meshes / "in"), str(meshes / "in/lamp.obj")])
+    again = mesh_folder.find_meshes([str(meshes / "in"), str(meshes / "in/lamp.obj")])
+    assert again == found
+    (meshes / "in/lamp.ply").write_bytes(b"ply")
+    with pytest.raises(ValueError, match="are both called lamp"):
+        mesh_folder.find_meshes([str(meshes / "in")])
+    (meshes / "in/lamp.ply").unlink()
     with pytest.raises(FileNotFoundError, match="no such file"):
         mesh_folder.find_meshes([str(meshes / "none")])
     (meshes / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no mesh"):
         mesh_folder.find_meshes([str(meshes / "empty")])
+
+
+def test_a_wanted_split_is_never_empty_and_no_object_is_in_two():
+    for count in (3, 5, 24, 200):
+        names = [f"object{i}" for i in range(count)]
+        splits = render_dataset.assign_splits(names, None, (0.1, 0.1))
+        assert sorted(sum(splits.values(), [])) == sorted(names)
+        assert set(splits) == {"train", "validation", "test"}
+        assert len(splits["test"]) == max(1, round(0.1 * count))
+    with pytest.raises(ValueError, match="leave none"):
+        render_dataset.assign_splits(["a", "b"], None, (0.1, 0.1))
+
+
+def test_a_split_of_an_earlier_run_is_not_left_beside_the_new_ones(tmp_path):
+    (tmp_path / "validation.json").write_text("{}")
+    with pytest.raises(ValueError, match="earlier run"):
+        render_dataset._check_output(str(tmp_path), {"train": [], "test": []})
+    render_dataset._check_output(str(tmp_path), {"train": [], "validation": []})
+
+
+def test_a_mesh_without_extent_is_named(tmp_path):
+    path = tmp_path / "point.obj"
+    path.write_text("v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n")
+    with pytest.raises(FormatError, match="point.obj"):
+        generation.draw_object(
+            str(path), "point", generation.ViewSettings(resolution=8)
+        )
 
 
 def test_the_program_draws_with_its_default_flags(meshes):

@@ -6,7 +6,7 @@ from tfrender.geometry.normalize import (
     normalize_to_unit_cube,
 )
 from tfrender.geometry.normals import corner_normals, face_normals, vertex_normals
-from tfrender.geometry.voxelize import Voxels, voxelize
+from tfrender.geometry.voxelize import Voxels, voxelize, voxelize_file
 
 __all__ = [
     "Normalization",
@@ -17,4 +17,5 @@ __all__ = [
     "normalize_to_unit_cube",
     "vertex_normals",
     "voxelize",
+    "voxelize_file",
 ]

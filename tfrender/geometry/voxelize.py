@@ -10,6 +10,7 @@ import numpy as np
 
 from tfrender import checks
 from tfrender.geometry import normalize
+from tfrender.io import FormatError, Mesh, load_mesh
 
 _LONGEST_EDGE = 3.0  # voxels; longer triangles are cut before candidates are listed
 _CHUNK = 1_000_000  # candidate voxels tested at once, about 250 bytes each
@@ -78,6 +79,36 @@ def voxelize(
     if mode == "solid":
         occupancy = fill_enclosed(occupancy)
     return Voxels(occupancy, translate, scale)
+
+
+def voxelize_file(
+    path,
+    resolution: int = 64,
+    mode: str = "solid",
+    fill: float = 0.9,
+    strict: bool = False,
+) -> tuple[Mesh, Voxels]:
+    """Reads a mesh file and voxelises it.
+
+    Args:
+        path: mesh of any suffix in `io.MESH_SUFFIXES`.
+        resolution: see `voxelize`.
+        mode: see `voxelize`.
+        fill: see `voxelize`.
+        strict: see `io.load_mesh`; texture coordinates do not matter here.
+
+    Returns:
+        the mesh and its `Voxels`.
+
+    Raises:
+        FileNotFoundError, FormatError, LimitError: no such mesh, a broken one, or one
+            without extent; the file is named.
+    """
+    mesh = load_mesh(path, strict=strict)
+    try:
+        return mesh, voxelize(mesh.vertices, mesh.faces, resolution, mode, fill)
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def mark_surface(triangles: np.ndarray, resolution: int) -> np.ndarray:

@@ -54,7 +54,8 @@ def face_corners(values: tf.Tensor, faces: tf.Tensor) -> tf.Tensor:
 
     Args:
         values: [B, V, C] float, or [V, C] shared by the batch; C static.
-        faces: [F, 3] or [B, F, 3] integers; a face with any index below 0 is padding.
+        faces: [F, 3] or [B, F, 3] integers; a face with any index below 0 or beyond
+            the last vertex is padding (the next mesh of a batch must not show in it).
 
     Returns:
         [B, F, 3, C], zero in padding faces; [F, 3, C] where neither input is batched.
@@ -62,7 +63,8 @@ def face_corners(values: tf.Tensor, faces: tf.Tensor) -> tf.Tensor:
     Gradient: exact in `values`. Memory: 3 * C floats a face.
     """
     faces = tf.cast(faces, tf.int32)
-    real = tf.reduce_all(faces >= 0, axis=-1, keepdims=True)  # [.., F, 1]
+    known = tf.logical_and(faces >= 0, faces < tf.shape(values)[-2])
+    real = tf.reduce_all(known, axis=-1, keepdims=True)  # [.., F, 1]
     if values.shape.rank == 2:
         return gather_rows(values, tf.where(real, faces, -1))
     batch, count, channels = tf.shape(values)[0], tf.shape(values)[1], values.shape[2]
