@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from datasets.shards import (
     COMPRESSIONS,
@@ -36,12 +37,13 @@ from datasets.shards import (
     first_line,
     naming_errors,
     read_split,
+    remove_abandoned,
     sidecar_path,
     splits,
     verify_shards,
 )
 from tfrender import checks
-from tfrender.io.errors import LimitError
+from tfrender.io.errors import FormatError, LimitError
 
 __all__ = [
     "RecordWriter",
@@ -52,6 +54,7 @@ __all__ = [
     "naming_errors",
     "read_split",
     "record_stream",
+    "remove_abandoned",
     "splits",
     "verify_shards",
 ]
@@ -118,6 +121,7 @@ class RecordWriter:
                 f"{sidecar_path(directory, split)}: the split exists; pass overwrite."
             )
         self._directory.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(self._directory, f".{split}")
         self._aside = self._directory / f".{split}.tmp-{os.getpid()}"
         shutil.rmtree(self._aside, ignore_errors=True)
         self._aside.mkdir()
@@ -216,13 +220,23 @@ class RecordWriter:
         if sidecar.exists():
             if not self._overwrite:
                 raise ValueError(f"{sidecar}: the split exists; pass overwrite.")
-            old = read_split(self._directory, self._split, sizes=False)
+            old = self._old_shards()
             sidecar.unlink()
-            for shard in old.shards:
-                pathlib.Path(shard.path).unlink(missing_ok=True)
+            for path in old:
+                path.unlink(missing_ok=True)
         for name in names:
             os.replace(self._aside / name, self._directory / name)
         os.replace(self._aside / "sidecar", sidecar)
+
+    def _old_shards(self) -> list[pathlib.Path]:
+        """Shards of the split that is replaced; by name where its sidecar is broken."""
+        try:
+            found = read_split(self._directory, self._split, sizes=False)
+            return [pathlib.Path(shard.path) for shard in found.shards]
+        except FormatError as error:
+            logging.warning("%s It is replaced.", error)
+        name = re.compile(rf"{self._split}-\d{{5}}-of-\d{{5}}\.tfrecord")
+        return [p for p in self._directory.iterdir() if name.fullmatch(p.name)]
 
     @contextlib.contextmanager
     def _disk_errors(self):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -149,6 +150,35 @@ def fingerprint(directory: str) -> str:
     for split in splits(directory):
         digest.update(sidecar_path(directory, split).read_bytes())
     return digest.hexdigest()[:16]
+
+
+def remove_abandoned(directory: str | os.PathLike, pattern: str) -> None:
+    """Removes PATTERN.tmp-PID, file or folder, of processes that do not live any more.
+
+    Writers work under such a name before they rename; kill -9 leaves it behind.
+
+    Args:
+        directory: folder to look in.
+        pattern: glob pattern of the final name.
+    """
+    for path in sorted(pathlib.Path(directory).glob(f"{pattern}.tmp-*")):
+        number = path.name.rpartition("-")[2]
+        if not number.isdecimal() or _lives(int(number)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -2,10 +2,10 @@
 
     python -m tools.evaluate_rendernet --model=RUN/saved_model --data_dir=DATA
 
-Prints mean PSNR (the mean of the pictures' values), L1, angle between normals and
-silhouette IoU; with --output_dir also writes report.json and a contact sheet of voxels,
-network and truth. Baselines: a black picture, the mean training picture, and the true
-silhouette in the mean foreground colour of the training pictures (an oracle).
+Prints mean PSNR (the mean of the pictures' values), absolute error, angle between
+normals and silhouette IoU; with --output_dir also writes report.json and a contact sheet
+of voxels, network and truth. Baselines: a black picture, the mean training picture, and
+the true silhouette in the mean foreground colour of the training pictures (an oracle).
 """
 
 import json
@@ -71,14 +71,7 @@ def scores(target: np.ndarray, prediction: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         measure -> [B]; angle and IoU for normal maps (three channels) only.
     """
-    target, prediction = tf.constant(target), tf.constant(prediction)
-    found = {
-        "psnr": metrics.psnr(target, prediction),
-        "l1": metrics.absolute_error(target, prediction),
-    }
-    if target.shape[-1] == 3:
-        found["normal_angle_deg"] = metrics.normal_angle(target, prediction)
-        found["silhouette_iou"] = metrics.silhouette_iou(target, prediction)
+    found = metrics.picture_scores(tf.constant(target), tf.constant(prediction))
     return {name: value.numpy() for name, value in found.items()}
 
 

@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,6 +17,7 @@ from trainers.errors import TrainingError
 KEEP = 3
 _FAILURES = 3  # failing saves in a row before the run stops
 _PREFIX = "ckpt"
+_ASIDE = "damaged-"  # in front of the names of checkpoints that cannot be read
 
 
 class Checkpoints:
@@ -68,7 +70,14 @@ class Checkpoints:
         self._newest, self._best = self._managers()
         # In memory, because processes that shared the file could read it before and
         # after a change and disagree on whether to save.
-        self._best_value = self._best_record().get("value")
+        self._record = _best_record(self._source / "best")
+        if chief and not self._record and _complete(self._source / "best"):
+            print(
+                f"{self._source}/best/best.json is missing or does not fit its "
+                "checkpoint; the best is chosen anew",
+                flush=True,
+            )
+        self._warned = False
 
     @property
     def newest(self) -> str | None:
@@ -83,8 +92,8 @@ class Checkpoints:
             its step; 0 where there is none.
 
         Raises:
-            TrainingError: every checkpoint is damaged, or they belong to another
-                architecture.
+            TrainingError: every checkpoint is damaged, now or at an earlier start, or
+                they belong to another architecture.
         """
         found = _complete(self._source)
         for number, step in enumerate(reversed(found)):
@@ -101,20 +110,35 @@ class Checkpoints:
                 print(f"went back to step {step}: {lost} steps lost", flush=True)
             self._newest, self._best = self._managers()
             return int(self._step.numpy())
-        if found:
+        if found or holds_any(self._source):
             raise TrainingError(
                 f"{self._source}: every checkpoint is damaged; pass --overwrite to "
                 "start the run again."
             )
         return 0
 
-    def restore_best(self) -> dict[str, float]:
-        """Restores the best checkpoint; returns its step and metrics."""
+    def best_fault(self) -> str:
+        """Why `restore_best` cannot be called, or an empty text."""
         steps = _complete(self._source / "best")
         if not steps:
-            raise TrainingError(f"{self._source}/best: there is no best checkpoint.")
-        self._load(self._source / "best" / f"{_PREFIX}-{steps[-1]}")
-        return self._best_record()
+            return "there is none"
+        if self._record.get("step") != steps[-1]:
+            return "its best.json is missing"
+        return _damage(self._source / "best" / f"{_PREFIX}-{steps[-1]}")
+
+    def restore_best(self) -> dict[str, Any]:
+        """Restores the best checkpoint; returns its "step", "value" and "metrics"."""
+        step = _complete(self._source / "best")[-1]
+        self._load(self._source / "best" / f"{_PREFIX}-{step}")
+        return dict(self._record)
+
+    def forget_best(self) -> None:
+        """Sets the best checkpoint aside; the next one that is offered replaces it."""
+        if self._chief:
+            for step in _complete(self._source / "best"):
+                _set_aside(self._source / "best" / f"{_PREFIX}-{step}")
+        self._record = {}
+        self._newest, self._best = self._managers()
 
     def save(self, step: int) -> bool:
         """Saves the state after `step` steps.
@@ -139,24 +163,23 @@ class Checkpoints:
         Returns:
             whether it is the best.
         """
-        old = self._best_value
+        old = self._record.get("value")
         if not math.isfinite(value):
             return False
         if old is not None and (value <= old if mode == "max" else value >= old):
             return False
         if not self._write(self._best, step):
             return False
-        self._best_value = value
-        record = {"step": step, "value": value, "metrics": metrics}
-        write_text(self._target / "best" / "best.json", json.dumps(record, indent=1))
-        return True
-
-    def _best_record(self) -> dict:
+        self._record = {"step": step, "value": value, "metrics": metrics}
+        path = self._target / "best" / "best.json"
         try:
-            text = (self._source / "best" / "best.json").read_text(encoding="utf-8")
-            return json.loads(text)
-        except (OSError, ValueError):
-            return {}
+            write_text(path, json.dumps(self._record, indent=1))
+        except OSError as error:
+            if not self._warned:
+                line = f"{path}: cannot be written ({error.strerror})"
+                print(f"{line}; training goes on", flush=True)
+            self._warned = True
+        return True
 
     def _managers(self):
         """Managers over what is really in the folders, state files rebuilt."""
@@ -235,6 +258,23 @@ def write_text(path: pathlib.Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
+def holds_any(directory: pathlib.Path) -> bool:
+    """Whether a run saved checkpoints there; those that were set aside count too."""
+    patterns = f"{_PREFIX}-*.index", f"{_ASIDE}{_PREFIX}-*"
+    return any(path for pattern in patterns for path in directory.glob(pattern))
+
+
+def _best_record(directory: pathlib.Path) -> dict[str, Any]:
+    """What best.json says of the checkpoint beside it; empty where it does not fit."""
+    try:
+        record = json.loads((directory / "best.json").read_text(encoding="utf-8"))
+        whole = isinstance(record["metrics"], dict) and math.isfinite(record["value"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    steps = _complete(directory)
+    return record if whole and steps and record.get("step") == steps[-1] else {}
+
+
 def _complete(directory: pathlib.Path) -> list[int]:
     """Steps of the checkpoints whose index and data files exist, oldest first."""
     steps = []
@@ -260,16 +300,28 @@ def _damage(prefix: pathlib.Path) -> str:
 def _set_aside(prefix: pathlib.Path) -> None:
     """Renames a damaged checkpoint, so that it is neither used nor counted again."""
     for path in prefix.parent.glob(f"{prefix.name}.*"):
-        os.replace(path, path.with_name(f"damaged-{path.name}"))
+        os.replace(path, path.with_name(f"{_ASIDE}{path.name}"))
 
 
 def _remove_leftovers(directory: pathlib.Path) -> None:
-    """Removes what a kill in mid-save leaves: temporary folders, data without index."""
+    """Removes what a kill in mid-save leaves: temporary folders, data without index.
+
+    An index without data is none of these, since TensorFlow writes it last: its
+    checkpoint was whole once.
+    """
     whole = {f"{_PREFIX}-{step}" for step in _complete(directory)}
-    for path in directory.glob(f"{_PREFIX}-*"):
+    for path in sorted(directory.glob(f"{_PREFIX}-*")):
         name = path.name.split(".")[0]
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        elif name not in whole and path.suffix == ".index":
+            step = name.removeprefix(f"{_PREFIX}-")
+            print(
+                f"checkpoint {directory / name} has lost its data: step {step} is "
+                f"lost, the index is kept as {_ASIDE}{path.name}",
+                flush=True,
+            )
+            _set_aside(directory / name)
         elif name not in whole:
             path.unlink(missing_ok=True)
     for path in [*directory.glob("*.tmp-*"), *directory.glob("checkpoint.tmp*")]:

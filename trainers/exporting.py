@@ -75,13 +75,13 @@ def _sections(experiment, settings, model, outcome) -> dict[str, Any]:
             "data fingerprint": records.fingerprint(settings.data_dir),
             "parameters": model.count_params(),
         },
-        "Command": f"    {_command()}",
+        "Command": f"    {command()}",
         "Flags": "\n".join(f"    {line}" for line in settings.lines()),
         "Versions": card.versions(),
     }
 
 
-def _command() -> str:
+def command() -> str:
     """The command line of this process, as a user would type it."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", spec.name] if spec else [sys.argv[0]]

@@ -24,6 +24,10 @@ _FREE = frozenset(
     "checkpoint_minutes eval_every eval_batch_size export log_every log_images_every "
     "deterministic".split()
 )
+# How to begin, not what to run: a stored --overwrite=true would delete the run that it
+# describes when flags.cfg is given as a flag file again.
+_NOT_STORED = ("resume", "overwrite")
+_UNSET = "(unset)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +93,12 @@ class Settings:
         return {**shared, **self.own}
 
     def lines(self) -> list[str]:
-        """The flags as lines of a flag file."""
-        return [f"--{name}={text}" for name, text in self.texts().items()]
+        """The flags as lines of a flag file that starts or continues the same run."""
+        return [
+            f"--{name}={text}"
+            for name, text in self.texts().items()
+            if name not in _NOT_STORED
+        ]
 
     def differences(self, stored: Mapping[str, str]) -> list[str]:
         """Flags in which a stored run differs so that it cannot be continued.
@@ -135,6 +143,22 @@ class FiniteFloatParser(flags.FloatParser):
         if not math.isfinite(value):
             raise ValueError(f"expected a finite number, got {argument!r}")
         return value
+
+
+def refuse_both(*pairs: tuple[str, str]) -> None:
+    """Refuses two flags for one thing when the user gave both.
+
+    Args:
+        *pairs: names of flags of which one resolves the other.
+
+    Raises:
+        ValueError: naming both flags of the first such pair.
+    """
+    for first, second in pairs:
+        if flags.FLAGS[first].present and flags.FLAGS[second].present:
+            raise ValueError(
+                f"--{first} and --{second}: expected one of the two; got both."
+            )
 
 
 def define_finite(
@@ -193,16 +217,28 @@ def _own_flags(shared: frozenset[str]) -> dict[str, str]:
                 # An alias repeats the value of the flag that it stands for.
                 alias = (flag.help or "").startswith("Alias for --")
                 if flag.name not in shared and flag.value is not None and not alias:
-                    own[flag.name] = flag.serialize().split("=", 1)[-1]
-                    if flag.boolean:
-                        own[flag.name] = str(flag.value).lower()
+                    own[flag.name] = _text(flag, flag.value)
     return own
+
+
+def _text(flag: flags.Flag, value) -> str:
+    """A value of a flag as a flag file has it."""
+    return str(value).lower() if flag.boolean else flag.serializer.serialize(value)
+
+
+def _default(name: str) -> str:
+    """What a run had that was stored before the program knew this flag."""
+    flag = flags.FLAGS[name] if name in flags.FLAGS else None
+    if flag is None or flag.default is None:
+        return _UNSET
+    return _text(flag, flag.default)
 
 
 def _compare(stored, texts, counts) -> list[str]:
     found = []
     for name in sorted(set(stored) | set(texts)):
-        was, now = stored.get(name, "(unset)"), texts.get(name, "(unset)")
+        was = stored[name] if name in stored else _default(name)
+        now = texts.get(name, _UNSET)
         same = was == now
         if name == "data_dir":
             same = os.path.realpath(was) == os.path.realpath(now)

@@ -1,12 +1,16 @@
 """The record of a run: TensorBoard, metrics.jsonl, and pictures to look at."""
 
+import contextlib
 import json
+import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from tfrender.io import write_file
 from trainers.checkpoints import write_text
+from trainers.errors import disk_full
 
 EXAMPLES = 4  # rows of a picture
 _GAP = 2  # pixels between pictures
@@ -14,7 +18,10 @@ _WHITE = 255
 
 
 class Journal:
-    """Writes OUTPUT_DIR/log (TensorBoard), OUTPUT_DIR/metrics.jsonl and images/."""
+    """Writes OUTPUT_DIR/log (TensorBoard), OUTPUT_DIR/metrics.jsonl and images/.
+
+    What the disk refuses is left out and told once: training is worth more.
+    """
 
     def __init__(self, output_dir: pathlib.Path, step: int, active: bool = True):
         """Opens the files; lines after `step` (of a killed run) are dropped.
@@ -27,6 +34,7 @@ class Journal:
         self._active = active
         if not active:
             return
+        self._folder, self._warned = output_dir, False
         self._lines = output_dir / "metrics.jsonl"
         self._images = output_dir / "images"
         self._board = tf.summary.create_file_writer(str(output_dir / "log"))
@@ -37,11 +45,12 @@ class Journal:
         """Writes numbers of one group ("train", "test", "speed")."""
         if not self._active:
             return
-        with self._board.as_default(step=step):
+        with self._forgiving(), self._board.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(f"{group}/{name}", value)
-        with open(self._lines, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "group": group, **values}) + "\n")
+        with self._forgiving():
+            line = json.dumps({"step": step, "group": group, **values})
+            _append(self._lines, f"{line}\n".encode())
 
     def pictures(self, step: int, images: dict[str, np.ndarray]) -> None:
         """Writes pictures to TensorBoard and, side by side, to images/step-*.png.
@@ -53,21 +62,48 @@ class Journal:
         if not self._active or not images:
             return
         images = {name: _bytes(name, array) for name, array in images.items()}
-        with self._board.as_default(step=step):
-            for name, array in images.items():
-                tf.summary.image(name, array, max_outputs=EXAMPLES)
-        self._board.flush()
-        self._images.mkdir(exist_ok=True)
         png = tf.io.encode_png(_sheet(list(images.values()))).numpy()
+        with self._forgiving():
+            with self._board.as_default(step=step):
+                for name, array in images.items():
+                    tf.summary.image(name, array, max_outputs=EXAMPLES)
+            self._board.flush()
         path = self._images / f"step-{step:08d}.png"
-        aside = path.with_name(f".{path.name}")
-        aside.write_bytes(png)
-        aside.replace(path)
+        with self._forgiving(), write_file(path) as file:
+            file.write(png)
 
     def close(self) -> None:
         """Flushes and closes TensorBoard's file."""
         if self._active:
-            self._board.close()
+            with self._forgiving():
+                self._board.close()
+
+    @contextlib.contextmanager
+    def _forgiving(self):
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            if not self._warned:
+                reason = "the disk is full" if disk_full(error) else "it is refused"
+                first = (str(error).splitlines() or [""])[0][:120]
+                print(
+                    f"{self._folder}: the log cannot be written, {reason} ({first}); "
+                    "training goes on",
+                    flush=True,
+                )
+            self._warned = True
+
+
+def _append(path: pathlib.Path, line: bytes) -> None:
+    """Adds a whole line or nothing, so that a full disk cuts none in two."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with open(path, "ab") as file:
+            file.write(line)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def _read(path: pathlib.Path) -> list[dict]:

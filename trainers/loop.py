@@ -40,7 +40,7 @@ from absl import flags, logging
 
 from datasets import records
 from trainers import exporting, strategies
-from trainers.errors import TrainingError
+from trainers.errors import TrainingError, disk_full
 from trainers.flags import Settings
 from trainers.output_dir import claimed
 from trainers.run import Run
@@ -134,9 +134,15 @@ def train(experiment: Experiment, settings: Settings) -> Result:
             run.go()
             return Result(run.step, run.metrics, run.model)
         except tf.errors.ResourceExhaustedError as error:
+            reason = str(error).splitlines()[0][:120]
+            if disk_full(error):
+                raise TrainingError(
+                    f"{folder}: the disk is full ({reason}); make room and run the "
+                    "same command again to continue."
+                ) from error
             raise TrainingError(
                 f"out of memory with a batch of {settings.batch_size} on "
                 f"{cluster.replicas} device(s); lower --batch_size, take a smaller "
                 "--preset or smaller images, or set --mixed_precision=bfloat16 "
-                f"({str(error).splitlines()[0][:120]})."
+                f"({reason})."
             ) from error

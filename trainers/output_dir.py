@@ -4,19 +4,20 @@ import contextlib
 import fcntl
 import os
 import pathlib
-import shlex
 import shutil
 import socket
-import sys
 from collections.abc import Iterator
 
 from datasets import records
-from trainers.checkpoints import write_text
+from trainers import exporting
+from trainers.checkpoints import holds_any, write_text
 from trainers.errors import TrainingError
 from trainers.flags import Settings, parse_lines
 
 # What a run writes; --overwrite deletes these and nothing else.
 _OWN = ("checkpoints", "log", "images", "saved_model", "flags.cfg", "metrics.jsonl")
+# Patterns of what a run makes under another name first; kill -9 leaves those.
+_MADE = ("saved_model", "flags.cfg", "metrics.jsonl", "bad-batch-*.npz", "images/*.png")
 _LOCK = "lock"
 _DATA = "# data "  # comment line of flags.cfg with the fingerprint of the data
 
@@ -41,9 +42,11 @@ def claimed(settings: Settings, chief: bool = True) -> Iterator[pathlib.Path]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
+        for pattern in _MADE:
+            records.remove_abandoned(folder, pattern)
         data = f"{_DATA}{records.fingerprint(settings.data_dir)}"
         _settle(folder, settings, data)
-        header = [f"# {shlex.join(['python', *sys.argv])}".replace("\n", " "), data]
+        header = [f"# {exporting.command()}".replace("\n", " "), data]
         lines = [*header, *settings.lines()]
         write_text(folder / "flags.cfg", "\n".join(lines) + "\n")
         yield folder
@@ -86,7 +89,7 @@ def _settle(folder: pathlib.Path, settings: Settings, data: str) -> None:
             f"{folder}: holds {held[:5]} but no flags.cfg, so it is no run; name "
             "another folder, or pass --overwrite."
         )
-    if not list((folder / "checkpoints").glob("ckpt-*.index")):
+    if not holds_any(folder / "checkpoints"):
         return  # a run that never saved: nothing to continue, nothing to lose
     if not settings.resume:
         raise TrainingError(

@@ -8,19 +8,23 @@ which is converted into --data_dir once. configs/README.md lists the original's 
 """
 
 import dataclasses
+import os
 import pathlib
+import subprocess
+import sys
+import time
 
 import keras
 import tensorflow as tf
 from absl import flags as absl_flags
 
 from datasets import records
-from datasets.rendernet import examples, legacy, pipeline
+from datasets.rendernet import legacy, pipeline
 from tfrender import losses, metrics, models
 from tfrender.export import rendernet as export_rendernet
 from tfrender.models import rendernet
 from tools import cli
-from trainers import flags, loop
+from trainers import flags, loop, strategies
 
 flags.define(learning_rate=1e-5, batch_size=24, checkpoint_minutes=120.0)
 
@@ -65,12 +69,17 @@ for _old, _new in _ALIASES.items():
 # A continued run may change these; what they come to is in the shared flags.
 _STEERING = {*_ALIASES, "max_epochs", "checkpoint_secs", "gpu", "batches_chunk"}
 
+_WAIT_SECONDS = 3600.0  # of a worker for the records that the chief converts
+
 FLAGS = absl_flags.FLAGS
 
 
 def main():
     """Reads the flags, prepares the data and trains."""
     settings = flags.Settings.from_flags()
+    flags.refuse_both(
+        ("max_epochs", "steps"), ("checkpoint_secs", "checkpoint_minutes")
+    )
     own = {name: text for name, text in settings.own.items() if name not in _STEERING}
     settings = dataclasses.replace(settings, own=own)
     if FLAGS.gpu is not None:
@@ -123,9 +132,10 @@ def experiment(settings, train: records.Split, resolution: int) -> loop.Experime
 
     def dataset(split, start, batch_size):
         if split != "train":
-            return pipeline.evaluation_batches(
+            whole = pipeline.evaluation_batches(
                 settings.data_dir, split, resolution, channels, batch_size
             )
+            return whole.map(_numbers_alone)
         return pipeline.training_batches(
             settings.data_dir,
             resolution,
@@ -169,35 +179,79 @@ def experiment(settings, train: records.Split, resolution: int) -> loop.Experime
 def prepare_legacy(settings) -> str:
     """Converts the layout of the original to records, unless that was done before.
 
+    The chief converts, in other processes, because TensorFlow must not start in this
+    one before the loop has made the devices; the other workers wait for the sidecars.
+
     Args:
         settings: shared flags; `data_dir` may be empty.
 
     Returns:
         Folder of the records.
+
+    Raises:
+        FormatError: records that were made from something else, or broken input.
     """
     for name in ("image_path_valid", "model_path"):
         if not FLAGS[name].value:
             raise ValueError(f"--{name}: needed beside --image_path; found none.")
     folder = settings.data_dir or f"{settings.output_dir.rstrip('/')}_data"
     sources = {"train": FLAGS.image_path, FLAGS.held_out: FLAGS.image_path_valid}
+    for images in sources.values():  # before hours of work on the first of them
+        legacy.origin(images, FLAGS.model_path)
     for split, images in sources.items():
-        if (pathlib.Path(folder) / f"{split}.json").exists():
-            found = records.read_split(folder, split, examples.SCHEMA)
-            if found.metadata.get("source") != images:
-                raise ValueError(
-                    f"{folder}: holds {split} data of "
-                    f"{found.metadata.get('source')}, not of {images}."
-                )
-            continue
-        print(f"converting {images}", flush=True)
-        legacy.convert_legacy(images, FLAGS.model_path, folder, split)
+        sidecar = pathlib.Path(folder) / f"{split}.json"
+        if not sidecar.exists():
+            if strategies.is_chief(settings.strategy):
+                _convert(images, folder, split)
+            else:
+                _wait_for(sidecar)
+        legacy.check_origin(folder, split, images, FLAGS.model_path)
     return folder
+
+
+def _convert(images: str, folder: str, split: str) -> None:
+    """Runs tools.convert_legacy; its error becomes one of this process."""
+    command = [sys.executable, "-m", "tools.convert_legacy", f"--image_path={images}"]
+    command += [f"--model_path={FLAGS.model_path}", f"--output={folder}"]
+    root = str(pathlib.Path(__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "CUDA_VISIBLE_DEVICES": "-1",  # decoding pictures needs no GPU
+    }
+    done = subprocess.run(
+        [*command, f"--split={split}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise ValueError(f"cannot convert {images}: {last.removeprefix('error: ')}")
+
+
+def _wait_for(sidecar: pathlib.Path) -> None:
+    """Waits until the chief has converted a split."""
+    limit = time.monotonic() + _WAIT_SECONDS
+    while not sidecar.exists():
+        if time.monotonic() > limit:
+            raise ValueError(
+                f"{sidecar}: the chief did not make it in {_WAIT_SECONDS / 60:g} "
+                "minutes; all workers need the same folder."
+            )
+        time.sleep(1.0)
+
+
+def _shared_objects(train: records.Split, held_out: records.Split) -> set[str]:
+    """Objects that are trained on and evaluated."""
+    both = set(train.metadata.get("objects", ()))
+    return both & set(held_out.metadata.get("objects", ()))
 
 
 def _note_shared_objects(train: records.Split, held_out: records.Split) -> None:
     """Says when the held-out figures are of objects that are trained on."""
-    both = set(train.metadata.get("objects", ()))
-    both &= set(held_out.metadata.get("objects", ()))
+    both = _shared_objects(train, held_out)
     if both:
         print(
             f"note: {len(both)} objects are in train and in {FLAGS.held_out}, "
@@ -220,15 +274,7 @@ def _loss(model, batch, training, step):
 
 
 def _metrics(model, batch):
-    prediction, target = _draw(model, batch, False), batch["image"]
-    found = {
-        "psnr": metrics.psnr(target, prediction),
-        "absolute_error": metrics.absolute_error(target, prediction),
-    }
-    if target.shape[-1] == 3:
-        found["normal_angle_deg"] = metrics.normal_angle(target, prediction)
-        found["silhouette_iou"] = metrics.silhouette_iou(target, prediction)
-    return found
+    return metrics.picture_scores(batch["image"], _draw(model, batch, False))
 
 
 def _images(model, batch):
@@ -270,7 +316,7 @@ def _card(settings, train: records.Split):
             "training objects": count["train"],
             f"{FLAGS.held_out} pictures": held_out.records,
             f"{FLAGS.held_out} objects": count[FLAGS.held_out],
-            "split": "by object",
+            "split": _kind_of_split(train, held_out),
             **{
                 key: value
                 for key, value in train.metadata.items()
@@ -278,6 +324,19 @@ def _card(settings, train: records.Split):
             },
         },
     }
+
+
+def _kind_of_split(train: records.Split, held_out: records.Split) -> str:
+    """What the card says of the objects in two splits."""
+    if not (train.metadata.get("objects") and held_out.metadata.get("objects")):
+        return "unknown: the data do not list their objects"
+    both = len(_shared_objects(train, held_out))
+    return f"not by object: {both} objects are in both" if both else "by object"
+
+
+def _numbers_alone(batch):
+    """A batch without the names of its objects: a GPU holds no strings."""
+    return {name: value for name, value in batch.items() if name != "object"}
 
 
 def _numbers(name: str, kind):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfrender.io import write_file
 from trainers import exporting
 from trainers.checkpoints import Checkpoints
 from trainers.errors import TrainingError
@@ -142,12 +143,8 @@ class Run:
             if self.bad_steps < _BAD_STEPS:
                 self._say(what)
                 return
-            path = self.folder / f"bad-batch-{self.step}.npz"
-            if self.cluster.chief:
-                values = self.cluster.local(batch)
-                np.savez(path, **values, step=self.step, seed=self.settings.seed)
             raise TrainingError(
-                f"{what}; the {_BAD_STEPS}rd in a row. Batch in {path}, last good "
+                f"{what}; the {_BAD_STEPS}rd in a row. {self._keep(batch)}, last good "
                 f"checkpoint {self.checkpoints.newest}; lower --learning_rate or look "
                 "at the data."
             )
@@ -158,6 +155,21 @@ class Run:
                 "a hard mode, a sigma far too small, an empty mask or a saturated "
                 "output does that"
             )
+
+    def _keep(self, batch) -> str:
+        """Writes the chief's share of a batch to a file; says where it is."""
+        path = self.folder / f"bad-batch-{self.step}.npz"
+        if self.cluster.chief:
+            values = self.cluster.local(batch)
+            for name, value in values.items():
+                if value.dtype == object:  # strings; NumPy would pickle them
+                    values[name] = value.astype("S")
+            try:
+                with write_file(path) as file:
+                    np.savez(file, **values, step=self.step, seed=self.settings.seed)
+            except OSError as error:
+                return f"Its batch cannot be written to {path} ({error.strerror})"
+        return f"Batch in {path}"
 
     def _decide(self, due: bool) -> tuple[bool, bool]:
         """Whether to save and to stop now; all processes answer alike."""
@@ -231,11 +243,9 @@ class Run:
         self.journal.scalars(self.step, "speed", speed)
 
     def _export(self) -> None:
+        metrics, step = self.metrics, self.step
         if self.settings.export == "best":
-            best = self.checkpoints.restore_best()
-            metrics, step = best["metrics"], best["step"]
-        else:
-            metrics, step = self.metrics, self.step
+            metrics, step = self._restore_best()
         if self.cluster.chief:
             target = exporting.export(
                 self.experiment,
@@ -245,6 +255,25 @@ class Run:
                 {"step": step, "devices": self.cluster.replicas, "metrics": metrics},
             )
             self._say(f"exported {target}")
+
+    def _restore_best(self) -> tuple[dict[str, float], int]:
+        """Metrics and step of the best weights, or of the newest where those are lost.
+
+        The chief judges, so that no process goes on alone.
+        """
+        fault = self.checkpoints.best_fault() if self.cluster.chief else ""
+        if not self.agree(np.array([bool(fault)], np.float32))[0] > 0:
+            best = self.checkpoints.restore_best()
+            return best["metrics"], best["step"]
+        self._say(
+            f"the best checkpoint cannot be used ({fault}); the newest one is "
+            "evaluated and exported"
+        )
+        self.checkpoints.forget_best()
+        self.step = self.checkpoints.restore() or self.step
+        self.evaluated = -1
+        self._evaluate()
+        return self.metrics, self.step
 
     def _check_workers(self) -> None:
         """All processes must have found the same checkpoint."""

@@ -152,6 +152,13 @@ def connect(strategy: str, logical_devices: int = 0) -> Cluster:
     return Cluster(tf.distribute.get_strategy())
 
 
+def is_chief(strategy: str) -> bool:
+    """Whether this process will be the chief of `connect`; no device is touched."""
+    names, index = _task()
+    several = strategy == "multiworker" or (strategy == "auto" and len(names) > 1)
+    return not several or index == 0
+
+
 def _task() -> tuple[list[str], int]:
     """Addresses of the workers (the chief first) and this process's number."""
     text = os.environ.get("TF_CONFIG", "")

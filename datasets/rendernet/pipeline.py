@@ -112,8 +112,8 @@ def training_batches(
 
     Returns:
         dataset of dicts: `image` [B, 4 p, 4 p, C] float32 in [0, 1], `voxels` uint8
-        [B, n, n, n, 1], `pose` [B, 3], `origin` [B, 2] int32, `object` [B]; p is the
-        side of the crop, static in each batch.
+        [B, n, n, n, 1], `pose` [B, 3], `origin` [B, 2] int32; p is the side of the
+        crop, static in each batch. Numbers alone, since a GPU holds no strings.
     """
     result, begin = None, start
     for phase in phases:
@@ -146,8 +146,9 @@ def _cropper(resolution, channels, window, seed, focus):
         ]
         image = tf.ensure_shape(image, [_CELL * window, _CELL * window, channels])
         return {
-            **example,
             "image": tf.cast(image, tf.float32) / 255.0,
+            "voxels": example["voxels"],
+            "pose": example["pose"],
             "origin": origin,
         }
 
@@ -190,7 +191,8 @@ def evaluation_batches(
         batch_size: examples of a batch; the last may be smaller.
 
     Returns:
-        dataset of dicts as `training_batches`, without `origin`.
+        dataset of dicts as `training_batches`, without `origin`, with `object` [B]
+        strings.
     """
 
     def whole(record):

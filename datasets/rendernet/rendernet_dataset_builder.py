@@ -6,7 +6,6 @@ builder.download_and_prepare(
 builder.as_dataset(split="train")
 """
 
-import json
 import pathlib
 
 import numpy as np
@@ -81,8 +80,9 @@ def _read(root: pathlib.Path, split: str):
         stream = records.record_stream(
             str(root), split, shuffle=False, cycle=False, schema=examples.SCHEMA
         )
-        for i, record in enumerate(stream):
-            yield f"{split}{i:08d}", *examples.decode_arrays(record.numpy())
+        with records.naming_errors(str(root)):
+            for i, record in enumerate(stream):
+                yield f"{split}{i:08d}", *examples.decode_arrays(record.numpy())
         return
     for item in legacy.read_legacy(str(root / f"{split}.tar"), str(root / "binvox")):
         yield item.name, item.image, item.voxels, item.pose, item.object_id
@@ -92,10 +92,10 @@ def _check_split_by_object(root: pathlib.Path, found: list[str]) -> None:
     """Refuses, before any work, records in which one object is in two splits."""
     owner: dict[str, str] = {}
     for split in found:
-        sidecar = root / f"{split}.json"
-        if not sidecar.exists():
+        if not (root / f"{split}.json").exists():
             continue
-        for name in json.loads(sidecar.read_text())["metadata"].get("objects", []):
+        sidecar = records.read_split(str(root), split, examples.SCHEMA)
+        for name in sidecar.metadata.get("objects", ()):
             _claim(root, owner, name, split)
 
 

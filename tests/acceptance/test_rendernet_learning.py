@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from tfrender import losses, metrics, models
 
+# Training in the fixture takes minutes on a slow machine.
+pytestmark = pytest.mark.timeout(600)
 DATA = pathlib.Path(__file__).parents[1] / "data" / "rendernet_mini16.npz"
 GRID = 32
 WIDTHS = {

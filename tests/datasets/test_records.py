@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
@@ -83,6 +85,38 @@ class TestWriter:
         assert records.read_split(tmp_path, "train").records == 9
         assert len(os.listdir(tmp_path)) == 3
         assert records.fingerprint(tmp_path) != before
+
+    @pytest.mark.parametrize("text", ["", "{}", "[1", '{"format": "other"}'])
+    def test_a_split_with_a_broken_sidecar_can_be_replaced(self, tmp_path, text):
+        write(tmp_path)
+        (tmp_path / "train.json").write_text(text)
+        (tmp_path / "train-notes.tfrecord").write_text("mine")
+        with pytest.raises(ValueError, match="exists"):
+            write(tmp_path)
+        with pytest.MonkeyPatch.context() as patch:
+            told = []
+            patch.setattr(
+                records.logging, "warning", lambda *a: told.append(a[0] % a[1])
+            )
+            write(tmp_path, count=9, overwrite=True)
+        assert len(told) == 1 and "train.json" in told[0] and "replaced" in told[0]
+        assert records.verify_shards(tmp_path, "train") == 9
+        assert len(os.listdir(tmp_path)) == 4  # two shards, the sidecar, the notes
+
+    def test_what_a_killed_writer_left_is_removed_at_the_next_start(self, tmp_path):
+        code = (
+            "import os, sys; from datasets import records;"
+            "writer = records.RecordWriter(sys.argv[1], 'train', 7, ('numbers', 2));"
+            "writer.write(b'1'); os.kill(os.getpid(), 9)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)])
+        assert done.returncode == -9
+        (left,) = tmp_path.iterdir()
+        assert left.name.startswith(".train.tmp-")
+        alive = tmp_path / f".train.tmp-{os.getppid()}"
+        alive.mkdir()
+        write(tmp_path)
+        assert not left.exists() and alive.exists()
 
     def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(self, tmp_path):
         resource = pytest.importorskip("resource")

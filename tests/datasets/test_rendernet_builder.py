@@ -83,6 +83,23 @@ def test_an_object_in_two_splits_is_refused(tmp_path):
     assert not list(tmp_path.glob("[ab]/**/*.tfrecord*"))
 
 
+def test_a_broken_sidecar_and_a_damaged_shard_are_named(tmp_path):
+    write_records(tmp_path / "in", "train", 3)
+    sidecar = tmp_path / "in/train.json"
+    text = sidecar.read_text()
+    for broken in ("", "{}", text[:-9]):
+        sidecar.write_text(broken)
+        with pytest.raises(io.FormatError, match=r"train\.json: .*broken"):
+            build(tmp_path / "in", tmp_path / "out")
+    sidecar.write_text(text)
+    shard = tmp_path / "in/train-00001-of-00002.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[-9] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(io.FormatError, match=f"{shard.name}: record .* is damaged"):
+        build(tmp_path / "in", tmp_path / "out")
+
+
 def test_a_folder_without_data_is_named(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/readme.txt").write_text("no data")

@@ -1,5 +1,7 @@
 """The layout of the original: tars of pictures and binvox models."""
 
+import json
+import os
 import pathlib
 
 import numpy as np
@@ -11,7 +13,7 @@ from datasets.rendernet import examples, legacy, pipeline
 from tests.datasets.shapes import noise_example
 from tfrender import io
 from tfrender.io import FormatError
-from tools import create_tar, inspect_data
+from tools import create_tar, inspect_data, pictures
 
 SAMPLE = pathlib.Path(__file__).parents[1] / "data/rendernet_sample"
 NAMES = [
@@ -147,10 +149,9 @@ def test_silhouettes_of_the_sample_lie_over_its_pictures():
     voxels = np.stack([item.voxels for item in items])
     poses = np.array([item.pose for item in items])
     found = [
-        inspect_data.silhouettes(voxels[i : i + 1], poses[i : i + 1])[0]
-        for i in range(6)
+        pictures.silhouettes(voxels[i : i + 1], poses[i : i + 1])[0] for i in range(6)
     ]  # one at a time: a grid of 128^3 needs memory
-    images = [inspect_data.foreground(item.image) for item in items]
+    images = [pictures.foreground(item.image) for item in items]
     ious = [inspect_data.overlap(*pair) for pair in zip(found, images, strict=True)]
     assert min(ious) >= 0.93
     # A picture seen in a mirror is noticed.
@@ -163,3 +164,46 @@ def test_a_converted_split_says_where_it_came_from(layout, tmp_path):
     legacy.convert_legacy(images, str(layout / "binvox"), str(tmp_path), "test")
     found = records.read_split(str(tmp_path), "test", examples.SCHEMA)
     assert found.metadata["source"] == images and found.metadata["resolution"] == 8
+
+
+def test_a_split_made_from_something_else_is_refused(layout, tmp_path):
+    tar, models = tmp_path / "a.tar", str(layout / "binvox")
+    create_tar.create_tar(layout / "images", tar)
+    out = str(tmp_path / "out")
+    legacy.convert_legacy(str(tar), models, out, "train")
+    legacy.check_origin(out, "train", str(tar), models)
+    (tmp_path / "link").symlink_to(models)
+    legacy.check_origin(out, "train", str(tar), str(tmp_path / "link"))
+    with pytest.raises(FormatError, match="holds train data of .*a.tar, not of"):
+        legacy.check_origin(out, "train", str(layout / "images"), models)
+    with pytest.raises(FormatError, match="data of .*binvox, not of .*other"):
+        legacy.check_origin(out, "train", str(tar), str(tmp_path / "other"))
+    before = tar.stat()
+    os.utime(tar, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    with pytest.raises(FormatError, match="a.tar: changed since .* --overwrite"):
+        legacy.check_origin(out, "train", str(tar), models)
+    legacy.convert_legacy(str(tar), models, out, "train", overwrite=True)
+    legacy.check_origin(out, "train", str(tar), models)
+
+
+def test_a_split_of_an_older_version_is_judged_by_its_pictures(layout, tmp_path):
+    images, models = str(layout / "images"), str(layout / "binvox")
+    legacy.convert_legacy(images, models, str(tmp_path), "test")
+    text = json.loads((tmp_path / "test.json").read_text())
+    for name in ("models", "source_bytes", "source_modified"):
+        del text["metadata"][name]
+    (tmp_path / "test.json").write_text(json.dumps(text))
+    legacy.check_origin(str(tmp_path), "test", images, models)
+    del text["metadata"]["source"]
+    (tmp_path / "test.json").write_text(json.dumps(text))
+    with pytest.raises(FormatError, match="data of None"):
+        legacy.check_origin(str(tmp_path), "test", images, models)
+
+
+def test_a_folder_of_pictures_that_changed_is_noticed(layout, tmp_path):
+    io.write_png(tmp_path / "images" / NAMES[0], noise_example(0)[0])
+    first = legacy.origin(str(tmp_path / "images"), "m")
+    (tmp_path / "images" / "notes.txt").write_text("no picture")
+    assert legacy.origin(str(tmp_path / "images"), "m") == first
+    io.write_png(tmp_path / "images" / NAMES[1], noise_example(1)[0])
+    assert legacy.origin(str(tmp_path / "images"), "m") != first

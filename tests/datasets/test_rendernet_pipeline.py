@@ -75,7 +75,14 @@ def test_every_epoch_holds_every_example_once(folder):
     found = batches(folder, 2 * COUNT, [Phase(16, None)], batch_size=1)
     seen = [number_of(batch["voxels"][0]) for batch in found]
     assert sorted(seen[:COUNT]) == sorted(seen[COUNT:]) == list(range(COUNT))
-    assert {batch["object"][0] for batch in found} == {b"train0", b"train1"}
+
+
+def test_training_batches_hold_numbers_alone_and_evaluation_names_the_objects(folder):
+    (batch,) = batches(folder, 1)
+    assert set(batch) == {"image", "voxels", "pose", "origin"}
+    assert all(value.dtype.kind in "uif" for value in batch.values())
+    found = pipeline.evaluation_batches(folder, "train", 8, 3, COUNT)
+    assert set(next(iter(found))["object"].numpy()) == {b"train0", b"train1"}
 
 
 def test_crops_grow_at_the_boundaries(stream):

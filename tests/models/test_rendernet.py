@@ -5,20 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.mini import MINI
 from tfrender import models
 from tfrender.models import rendernet, shape_autoencoder
-
-MINI = {
-    "input_size": 8,
-    "filters_3d": (2, 2, 2),
-    "blocks_3d": 1,
-    "projection": 8,
-    "blocks_2d": 1,
-    "filters_2d": 8,
-    "blocks_2d_late": 1,
-    "filters_late": 4,
-    "upsampling": ((4, 2), (4, 1), (4, 2), (4, 2), (4, 1)),
-}
 
 
 def _inputs(batch=2, n=8):

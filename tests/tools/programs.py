@@ -8,20 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from tests.models.mini import MINI
 from tfrender import models
 from tfrender.export import rendernet as export_rendernet
 
-MINI = {
-    "input_size": 8,
-    "filters_3d": (2, 2, 2),
-    "blocks_3d": 1,
-    "projection": 8,
-    "blocks_2d": 1,
-    "filters_2d": 8,
-    "blocks_2d_late": 1,
-    "filters_late": 4,
-    "upsampling": ((4, 2), (4, 1), (4, 2), (4, 2), (4, 1)),
-}
 # Flags of tools.render_dataset as they are parsed, for pictures of 64 x 64.
 RENDER_DATASET = {
     "layout": "records",

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.rendernet import generation
-from tests.models.test_rendernet import MINI
+from tests.models.mini import MINI
 from tfrender import models
 from tfrender.export import rendernet
 from tools import demo, render_dataset, stock_client

@@ -62,11 +62,11 @@ def test_the_program_scores_the_network_and_the_baselines(root, tmp_path):
         assert scores[name]["psnr"] == pytest.approx(-10 * math.log10(error), abs=1e-3)
     assert scores["true silhouette in mean colour"]["silhouette_iou"] == 1
     assert scores["all black"]["silhouette_iou"] == 0
-    assert scores["network"]["l1"] > 0.3  # it draws normals everywhere
+    assert scores["network"]["absolute_error"] > 0.3  # it draws normals everywhere
     sheet = io.read_image(tmp_path / "out/contact_sheet.png")
     assert sheet.shape == (2 + 66, 2 + 6 * 66, 3)  # two objects side by side
     lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    assert len(lines) == 6 and lines[0].startswith("| method | psnr | l1 |")
+    assert len(lines) == 6 and lines[0].startswith("| method | psnr | absolute_error |")
 
 
 def test_scores_are_those_of_the_single_pictures():
@@ -76,10 +76,13 @@ def test_scores_are_those_of_the_single_pictures():
     for i in range(3):
         error = np.mean((target[i] - other[i]) ** 2)
         assert found["psnr"][i] == pytest.approx(-10 * np.log10(error), rel=1e-5)
-        assert found["l1"][i] == pytest.approx(
+        assert found["absolute_error"][i] == pytest.approx(
             np.abs(target[i] - other[i]).mean(), rel=1e-5
         )
-    assert set(evaluate.scores(target[..., :1], other[..., :1])) == {"psnr", "l1"}
+    assert set(evaluate.scores(target[..., :1], other[..., :1])) == {
+        "psnr",
+        "absolute_error",
+    }
 
 
 def test_voxel_pictures_are_bright_where_near():

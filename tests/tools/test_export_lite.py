@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.models.test_rendernet import MINI
+from tests.models.mini import MINI
 from tfrender import models
 from tfrender.export import lite, rendernet, saved_model
 from tools import export_lite

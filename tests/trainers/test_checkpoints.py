@@ -1,5 +1,6 @@
 """Checkpoints: exact, pruned, and usable after every kind of damage."""
 
+import errno
 import json
 import os
 
@@ -124,6 +125,16 @@ def test_data_without_index_and_index_without_data_do_not_count(tmp_path):
     assert not list(tmp_path.glob("ckpt-[45]*"))
 
 
+def test_an_index_without_data_is_told_and_kept(tmp_path, capsys):
+    run(tmp_path)
+    os.remove(tmp_path / "ckpt-5.data-00000-of-00001")
+    assert restored(tmp_path)[0] == 4
+    assert "step 5 is lost" in capsys.readouterr().out
+    assert (tmp_path / "damaged-ckpt-5.index").exists()
+    assert restored(tmp_path)[0] == 4
+    assert "lost" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", [None, "", "model_checkpoint_path: 'x'"])
 def test_a_lost_state_file_never_means_a_silent_start_over(tmp_path, content):
     run(tmp_path)
@@ -138,8 +149,18 @@ def test_when_all_are_damaged_the_run_does_not_start_over(tmp_path):
     run(tmp_path)
     for path in tmp_path.glob("*.index"):
         _cut(path, 10)
-    with pytest.raises(TrainingError, match="every checkpoint is damaged"):
-        restored(tmp_path)
+    for _ in range(2):  # the first start renames them
+        with pytest.raises(TrainingError, match="every checkpoint is damaged"):
+            restored(tmp_path)
+
+
+def test_when_all_lost_their_data_the_run_does_not_start_over(tmp_path):
+    run(tmp_path)
+    for path in tmp_path.glob("*.data*"):
+        path.unlink()
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="every checkpoint is damaged"):
+            restored(tmp_path)
 
 
 def test_another_architecture_is_told(tmp_path):
@@ -179,6 +200,56 @@ def test_the_best_is_kept_by_its_metric_and_is_never_nan(tmp_path):
     assert_same(values(model, optimizer), best)
     record = json.loads((tmp_path / "best" / "best.json").read_text())
     assert record["metrics"] == {"psnr": 20.0}
+
+
+def _of_another_step(folder):
+    record = json.loads((folder / "best.json").read_text())
+    (folder / "best.json").write_text(json.dumps({**record, "step": 2}))
+
+
+BEST_DAMAGE = {
+    "no best.json": lambda folder: os.remove(folder / "best.json"),
+    "best.json cut": lambda folder: _cut(folder / "best.json", 20),
+    "best.json a list": lambda folder: (folder / "best.json").write_text("[1]"),
+    "best.json of another step": _of_another_step,
+    "data flipped": lambda folder: _flip(folder / "ckpt-1.data-00000-of-00001"),
+    "no data": lambda folder: os.remove(folder / "ckpt-1.data-00000-of-00001"),
+    "nothing": lambda folder: [os.remove(path) for path in folder.iterdir()],
+}
+
+
+@pytest.mark.parametrize("damage", BEST_DAMAGE)
+def test_a_best_that_cannot_be_used_is_known_and_replaced(tmp_path, damage):
+    checkpoints, *_ = start(tmp_path)
+    assert checkpoints.save_best(1, 20.0, {"psnr": 20.0}, "max")
+    assert not checkpoints.best_fault()
+    BEST_DAMAGE[damage](tmp_path / "best")
+    checkpoints, *_ = start(tmp_path)
+    checkpoints.restore()
+    assert checkpoints.best_fault()
+    checkpoints.forget_best()
+    assert checkpoints.save_best(3, 10.0, {"psnr": 10.0}, "max")
+    assert not checkpoints.best_fault()
+    again, *_ = start(tmp_path)
+    assert again.restore_best()["metrics"] == {"psnr": 10.0}
+
+
+def test_a_full_disk_under_best_json_is_told_once_and_kept_in_mind(
+    tmp_path, capsys, monkeypatch
+):
+    checkpoints, *_ = start(tmp_path)
+
+    def full(path, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trainers.checkpoints.write_text", full)
+    assert checkpoints.save_best(1, 1.0, {"psnr": 1.0}, "max")
+    assert checkpoints.save_best(2, 2.0, {"psnr": 2.0}, "max")
+    assert capsys.readouterr().out.count("No space left") == 1
+    assert checkpoints.restore_best()["step"] == 2
+    monkeypatch.undo()
+    assert start(tmp_path)[0].save_best(3, 1.5, {}, "max")  # the best is not known
+    assert "chosen anew" in capsys.readouterr().out
 
 
 def test_weights_that_are_not_finite_never_replace_good_ones(tmp_path):

@@ -102,14 +102,62 @@ def test_settings_made_by_hand_are_checked_too(change):
 
 def test_stored_lines_are_a_flag_file_that_gives_the_same_settings(registry, tmp_path):
     registry["data_dir"].value = ""
-    first = parse(
-        registry, "--output_dir=o", "--learning_rate=0.00031", "--noresume", "--seed=5"
-    )
+    first = parse(registry, "--output_dir=o", "--learning_rate=0.00031", "--seed=5")
     path = tmp_path / "flags.cfg"
     path.write_text("\n".join(first.lines()) + "\n")
     registry.unparse_flags()
     assert parse(registry, f"--flagfile={path}") == first
-    assert parse_lines(path.read_text().splitlines()) == first.texts()
+    stored = parse_lines(path.read_text().splitlines())
+    assert stored == {
+        name: text
+        for name, text in first.texts().items()
+        if name not in ("resume", "overwrite")
+    }
+
+
+def test_stored_lines_given_again_do_not_delete_the_run(registry, tmp_path):
+    first = parse(registry, "--output_dir=o", "--overwrite", "--noresume")
+    assert first.overwrite and not first.resume
+    path = tmp_path / "flags.cfg"
+    path.write_text("\n".join(first.lines()) + "\n")
+    registry.unparse_flags()
+    for name in registry:
+        registry[name].unparse()
+    again = parse(registry, f"--flagfile={path}")
+    assert again.resume and not again.overwrite
+    assert again.differences(parse_lines(first.lines())) == []
+
+
+def test_a_flag_that_a_stored_run_did_not_know_counts_as_its_default(registry):
+    absl_flags.DEFINE_list("crops", ["32", "64"], "", flag_values=registry)
+    absl_flags.DEFINE_bool("compile", True, "")
+    absl_flags.DEFINE_integer("gpu", None, "")
+    registry(["program", "--output_dir=o"])
+    settings = Settings.from_flags()
+    stored = settings.texts()
+    del stored["mixed_precision"]
+    usual = {"crops": "32,64", "compile": "true"}
+    new = Settings("", "o", steps=settings.steps, own=usual)
+    assert new.differences(stored) == []
+    other = {"crops": "16", "compile": "false", "gpu": "1"}
+    new = Settings("", "o", mixed_precision="float16", own=other)
+    assert new.differences(stored) == [
+        "--compile: was true, now false",
+        "--crops: was 32,64, now 16",
+        "--gpu: was (unset), now 1",
+        "--mixed_precision: was none, now float16",
+    ]
+
+
+def test_two_flags_for_one_thing_are_refused_when_both_are_given(registry, tmp_path):
+    absl_flags.DEFINE_integer("max_epochs", None, "")
+    parse(registry, "--output_dir=o", "--steps=5")
+    flags.refuse_both(("max_epochs", "steps"))
+    path = tmp_path / "mine.cfg"
+    path.write_text("--max_epochs=3\n")
+    with pytest.raises(ValueError, match="--max_epochs and --steps: .* got both"):
+        parse(registry, f"--flagfile={path}")
+        flags.refuse_both(("max_epochs", "steps"))
 
 
 def test_what_may_and_what_may_not_change_in_a_continued_run():

@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import subprocess
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from tfrender.io.errors import FormatError
 from trainers import loop
 from trainers.errors import TrainingError
 from trainers.flags import Settings, parse_lines
+from trainers.journal import Journal
 from trainers.steps import Evaluator
 from trainers.strategies import Cluster
 
@@ -149,6 +151,21 @@ class TestNotFinite:
             if dtype.is_floating:
                 assert np.isfinite(reader.get_tensor(name)).all(), name
 
+    def test_strings_of_a_bad_batch_are_stored_without_pickle(self, data, tmp_path):
+        settings = settings_for(data, tmp_path / "out")
+        experiment = toy.experiment(settings, nan_from=0)
+
+        def named(*arguments):
+            return experiment.dataset(*arguments).map(
+                lambda batch: {**batch, "object": tf.fill([4], "chair")}
+            )
+
+        with pytest.raises(TrainingError, match="Batch in .*bad-batch-2.npz"):
+            loop.train(dataclasses.replace(experiment, dataset=named), settings)
+        batch = np.load(tmp_path / "out" / "bad-batch-2.npz", allow_pickle=False)
+        assert batch["object"].tolist() == [b"chair"] * 4
+        assert not list((tmp_path / "out").glob("*.tmp-*"))
+
 
 class TestOutputDir:
     @pytest.fixture(scope="class")
@@ -180,6 +197,35 @@ class TestOutputDir:
             train(data, tmp_path)
         assert sorted(os.listdir(tmp_path)) == ["lock", "thesis.tex"]
         assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+    @pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+    def test_when_all_checkpoints_are_damaged_no_start_begins_at_zero(
+        self, data, tmp_path, part
+    ):
+        train(data, tmp_path / "out", steps=1)
+        path = tmp_path / "out" / "checkpoints" / f"ckpt-1.{part}"
+        os.truncate(path, 10) if part == "index" else path.unlink()
+        for _ in range(2):
+            with pytest.raises(TrainingError, match="damaged; pass --overwrite"):
+                train(data, tmp_path / "out", steps=1)
+        assert train(data, tmp_path / "out", steps=1, overwrite=True).step == 1
+
+    def test_what_a_dead_process_left_is_removed(self, data, tmp_path):
+        finished = subprocess.Popen(["true"])
+        finished.wait()
+        alive = os.getppid()
+        train(data, tmp_path, steps=1)
+        for pid in (finished.pid, alive):
+            (tmp_path / f"saved_model.tmp-{pid}").mkdir()
+            (tmp_path / f"metrics.jsonl.tmp-{pid}").write_text("x")
+        (tmp_path / f"mine.tmp-{finished.pid}").write_text("x")
+        train(data, tmp_path, steps=1)
+        left = {path.name for path in tmp_path.glob("*.tmp-*")}
+        assert left == {
+            f"saved_model.tmp-{alive}",
+            f"metrics.jsonl.tmp-{alive}",
+            f"mine.tmp-{finished.pid}",
+        }
 
     def test_overwrite_deletes_the_run_and_nothing_else(self, data, held):
         (held / "notes.txt").write_text("mine")
@@ -249,6 +295,93 @@ class TestBadInput:
         experiment = dataclasses.replace(toy.experiment(settings), loss=loss)
         with pytest.raises(TrainingError, match="batch of 4.*--batch_size"):
             loop.train(experiment, settings)
+
+    def test_a_full_disk_is_not_taken_for_too_little_memory(self, data, tmp_path):
+        settings = settings_for(data, tmp_path / "out", steps=1)
+
+        def loss(*_):
+            text = "log/events.1; No space left on device"
+            raise tf.errors.ResourceExhaustedError(None, None, text)
+
+        experiment = dataclasses.replace(toy.experiment(settings), loss=loss)
+        with pytest.raises(TrainingError, match="the disk is full.*make room") as error:
+            loop.train(experiment, settings)
+        assert "memory" not in str(error.value)
+
+
+class TestBest:
+    @pytest.mark.parametrize("lost", ["*.data*", "*.index", "best.json"])
+    def test_an_export_of_lost_best_weights_takes_the_newest(
+        self, data, tmp_path, capsys, lost
+    ):
+        folder, best = tmp_path / "out", tmp_path / "out" / "checkpoints" / "best"
+        train(data, folder, steps=2)
+        record = json.loads((best / "best.json").read_text())
+        (best / "best.json").write_text(json.dumps({**record, "value": 99.0}))
+        (path,) = best.glob(lost)
+        os.truncate(path, 5)
+        capsys.readouterr()
+        result = train(data, folder, steps=3, export="best")
+        told = capsys.readouterr().out
+        assert ("best checkpoint cannot be used" in told) == (lost != "best.json")
+        assert ("the best is chosen anew" in told) == (lost == "best.json")
+        record = json.loads((best / "best.json").read_text())
+        assert (record["step"], record["metrics"]) == (3, result.metrics)
+        text = (folder / "saved_model" / "model_card.md").read_text()
+        assert f"| `psnr` | {result.metrics['psnr']:.5g} |" in text
+
+
+class TestJournal:
+    def test_a_full_disk_under_the_log_is_told_once(self, tmp_path, capsys):
+        journal = Journal(tmp_path, 0)
+        journal.scalars(1, "train", {"loss": 1.0})
+        lines = tmp_path / "metrics.jsonl"
+        lines.rename(tmp_path / "kept")
+        lines.symlink_to("/dev/full")
+        for step in (2, 3):
+            journal.scalars(step, "train", {"loss": 1.0})
+        told = capsys.readouterr().out
+        assert told.count("the disk is full") == 1 and "goes on" in told
+        lines.unlink()
+        (tmp_path / "kept").rename(lines)
+        journal.scalars(4, "train", {"loss": 1.0})
+        journal.close()
+        steps = [json.loads(line)["step"] for line in open(lines)]
+        assert steps == [1, 4]
+
+    def test_a_refused_write_cuts_no_line_in_two(self, tmp_path, capsys):
+        resource = pytest.importorskip("resource")
+        journal = Journal(tmp_path, 0)
+        journal.scalars(1, "train", {"loss": 1.0})
+        old = resource.getrlimit(resource.RLIMIT_FSIZE)
+        size = (tmp_path / "metrics.jsonl").stat().st_size
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9, old[1]))
+            journal.scalars(2, "train", {"loss": 1.0})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        journal.scalars(3, "train", {"loss": 1.0})
+        journal.close()
+        steps = [json.loads(x)["step"] for x in open(tmp_path / "metrics.jsonl")]
+        assert steps == [1, 3]
+        assert "cannot be written" in capsys.readouterr().out
+
+    def test_a_full_disk_under_tensorboard_does_not_stop(
+        self, tmp_path, capsys, monkeypatch
+    ):
+        def full(*_, **__):
+            text = "log/events.1; No space left on device"
+            raise tf.errors.ResourceExhaustedError(None, None, text)
+
+        monkeypatch.setattr(tf.summary, "scalar", full)
+        monkeypatch.setattr(tf.summary, "image", full)
+        journal = Journal(tmp_path, 0)
+        journal.scalars(1, "train", {"loss": 1.0})
+        journal.pictures(1, {"target": np.zeros([1, 4, 4, 3])})
+        journal.close()
+        assert capsys.readouterr().out.count("the disk is full") == 1
+        assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+        assert os.listdir(tmp_path / "images") == ["step-00000001.png"]
 
 
 def test_an_evaluation_gives_up_when_asked(data):

@@ -11,21 +11,30 @@ from datasets import records
 from datasets.rendernet import examples
 from tests.datasets.shapes import write_hook, write_records
 from tests.tools import programs
+from tfrender import io
 from tfrender.export import saved_model
 from tools import import_config, render_dataset
 
 # Parses each list of flags in a process of its own registry and prints what is told.
+# A first entry in braces is the TF_CONFIG of a worker.
 MISTAKES = """
-import json, sys
+import json, os, sys, types
 from absl import flags
 from trainers import rendernet
 from tools import cli
+def split(*names):
+    return types.SimpleNamespace(metadata={"objects": names})
+for pair in ("ab", "c"), ("ab", "bc"), ("ab", ""):
+    print("SPLIT", rendernet._kind_of_split(*(split(*names) for names in pair)))
+rendernet._WAIT_SECONDS = 0.0
 for line in sys.stdin:
     flags.FLAGS.unparse_flags()
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
+    given = json.loads(line)
+    os.environ["TF_CONFIG"] = given.pop(0) if given[0][0] == "{" else ""
     try:
-        flags.FLAGS(["rendernet", *json.loads(line)])
+        flags.FLAGS(["rendernet", *given])
         rendernet.main()
         print("TOLD nothing")
     except (ValueError, OSError, flags.Error) as error:
@@ -86,7 +95,8 @@ def trained(data):
         "trainers.rendernet",
         f"--flagfile={data}/run.cfg",
         *("--crops=8,16", "--crop_epochs=1", "--nocompile_resampling"),
-        *("--log_every=1", "--strategy=one"),
+        # Devices can be made only if the conversion left TensorFlow asleep.
+        *("--log_every=1", "--strategy=one", "--logical_devices=2"),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return data / "run", done.stdout
@@ -144,6 +154,10 @@ def test_mistakes_are_told_in_one_line(trained, data, tmp_path):
         f"--image_path={data}/data/train.tar",
         f"--model_path={data}/data/binvox",
     ]
+    held_out = f"--image_path_valid={data}/data/test.tar"
+    io.write_tar(tmp_path / "bad.tar", {"holiday.png": b""})
+    cluster = {"worker": ["a:1", "b:2"]}
+    second = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 1}})
     cases = [
         ([*base, "--preset=huge"], "--preset: expected one of"),
         (base[:1], "--data_dir: expected a folder of records, or --image_path"),
@@ -167,7 +181,24 @@ def test_mistakes_are_told_in_one_line(trained, data, tmp_path):
         ),
         (
             [*base[:1], *tars, f"--image_path_valid={tmp_path}/none.tar"],
-            "none.tar",
+            "none.tar: no such archive",
+        ),
+        (
+            [*base, *tars, held_out, f"--model_path={data}/in"],
+            f"holds train data of {data}/data/binvox, not of {data}/in",
+        ),
+        (
+            [*base[:1], *tars, held_out, f"--image_path={tmp_path}/bad.tar"],
+            f"cannot convert {tmp_path}/bad.tar: holiday.png",
+        ),
+        (
+            [second, *base[:1], *tars, held_out],
+            f"{tmp_path}/out_data/train.json: the chief did not make it",
+        ),
+        ([*base, "--max_epochs=2", "--steps=5"], "--max_epochs and --steps: expected"),
+        (
+            [*base, "--check_point_secs=2", "--checkpoint_minutes=5"],
+            "--checkpoint_secs and --checkpoint_minutes: expected one",
         ),
         (
             # The rate may change in a continued run, the crops may not.
@@ -186,6 +217,9 @@ def test_mistakes_are_told_in_one_line(trained, data, tmp_path):
     )
     told = [line for line in done.stdout.splitlines() if line.startswith("TOLD")]
     assert len(told) == len(cases), (done.stdout, done.stderr[-3000:])
+    splits = [line[6:] for line in done.stdout.splitlines() if line[:5] == "SPLIT"]
+    assert splits[:2] == ["by object", "not by object: 1 objects are in both"]
+    assert splits[2].startswith("unknown")
     for line, (flags, message) in zip(told, cases, strict=True):
         assert message in line, (flags, line)
     assert not (tmp_path / "out").exists()

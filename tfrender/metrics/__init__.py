@@ -4,6 +4,7 @@ from tfrender.metrics.images import (
     absolute_error,
     foreground,
     normal_angle,
+    picture_scores,
     psnr,
     silhouette_iou,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "absolute_error",
     "foreground",
     "normal_angle",
+    "picture_scores",
     "psnr",
     "silhouette_iou",
 ]

@@ -71,6 +71,27 @@ def silhouette_iou(target, prediction):
     return tf.where(either > 0.0, tf.math.divide_no_nan(both, either), 1.0)
 
 
+def picture_scores(target, prediction):
+    """All measures that fit a picture; those of normals for three channels only.
+
+    Args:
+        target: [B, H, W, C] in [0, 1]; three channels are a normal map on black.
+        prediction: [B, H, W, C] in [0, 1].
+
+    Returns:
+        dict of [B]: `psnr`, `absolute_error`; for three channels also
+        `normal_angle_deg` and `silhouette_iou`.
+    """
+    found = {
+        "psnr": psnr(target, prediction),
+        "absolute_error": absolute_error(target, prediction),
+    }
+    if target.shape[-1] == 3:
+        found["normal_angle_deg"] = normal_angle(target, prediction)
+        found["silhouette_iou"] = silhouette_iou(target, prediction)
+    return found
+
+
 def foreground(normal_map):
     """1 where a normal map on black shows the object.
 
