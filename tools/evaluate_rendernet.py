@@ -3,9 +3,10 @@
     python -m tools.evaluate_rendernet --model=RUN/saved_model --data_dir=DATA
 
 Prints mean PSNR (the mean of the pictures' values), absolute error, angle between
-normals and silhouette IoU; with --output_dir also writes report.json and a contact sheet
-of voxels, network and truth. Baselines: a black picture, the mean training picture, and
-the true silhouette in the mean foreground colour of the training pictures (an oracle).
+normals and silhouette IoU; with --output_dir also writes report.json and a contact
+sheet of voxels, network and truth. Baselines: a black picture, the mean training
+picture, and the true silhouette in the mean foreground colour of the training pictures
+(an oracle).
 """
 
 import json

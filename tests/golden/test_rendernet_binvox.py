@@ -10,7 +10,7 @@ from tfrender import io
 
 CASES = [
     (path, key.removesuffix("/file_bytes"))
-    for path in cases.files("rendernet", "binvox*.npz")
+    for path in cases.holding("rendernet", "*/file_bytes")
     for key in cases.load(path)
     if key.endswith("/file_bytes")
 ]

