@@ -37,6 +37,11 @@ setup(
         "serving": ["tensorflow-serving-api>=2.19"],
         "demo": [],  # `make demo` needs nothing more
         "bench": ["tensorflow-graphics>=2021.12.3; python_version < '3.12'"],
-        "dev": ["pytest>=9", "pytest-timeout>=2.4", "ruff>=0.17,<0.18"],
+        "dev": [
+            "pytest>=9",
+            "pytest-timeout>=2.4",
+            "ruff>=0.17,<0.18",
+            "tensorflow-serving-api>=2.19",
+        ],
     },
 )

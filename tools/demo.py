@@ -32,7 +32,7 @@ POLAR_DEG, RADIUS, LIGHT = 65.0, 2.9, (250.0, 60.0)
 def define_flags() -> None:
     """Defines the flags; not at import, because names are global to a process."""
     flags.DEFINE_string("output_dir", "demo", "Folder for everything that is made.")
-    flags.DEFINE_integer("steps", 4000, "Training steps.", 1)
+    flags.DEFINE_integer("steps", 3000, "Training steps.", 1)
     flags.DEFINE_integer("views", 24, "Pictures of each training object.", 1)
 
 

@@ -20,7 +20,7 @@ from absl import flags
 from datasets import records
 from datasets.rendernet import examples, pipeline
 from tfrender import io, metrics
-from tfrender.export import saved_model
+from tfrender.export import card, saved_model
 from tools import cli, pictures, progress
 
 # The mean picture is taken over at most this many training pictures.
@@ -36,6 +36,7 @@ def define_flags() -> None:
     flags.DEFINE_string("split", "test", "Split to score.")
     flags.DEFINE_string("output_dir", None, "Folder for report and pictures.")
     flags.DEFINE_integer("batch_size", 4, "Pictures at a time.", 1, 16)
+    flags.DEFINE_boolean("card", False, "Write the table into MODEL/model_card.md.")
     flags.DEFINE_integer("rows", 8, "Objects on the contact sheet.", 1, 64)
 
 
@@ -146,6 +147,8 @@ def evaluate() -> None:
         f"{split.records} pictures of {len(split.metadata.get('objects', ()))} "
         f"objects, split {FLAGS.split}"
     )
+    if FLAGS.card:
+        _write_card(report, split)
     if FLAGS.output_dir:
         _write(pathlib.Path(FLAGS.output_dir), report, split, rows)
 
@@ -175,6 +178,18 @@ def _new_rows(batch, prediction, seen) -> list[np.ndarray]:
         pair = [np.broadcast_to(p, (*p.shape[:2], 3)) for p in pair]
         rows += [voxels, *pair]
     return rows
+
+
+def _write_card(report, split: records.Split) -> None:
+    """Puts the table and the names of the objects into the model's card."""
+    objects = split.metadata.get("objects", [])
+    text = (
+        f"    python -m tools.evaluate_rendernet --model={FLAGS.model} "
+        f"--data_dir={FLAGS.data_dir} --split={FLAGS.split}\n\n{table(report)}\n\n"
+        f"{split.records} pictures of {len(objects)} objects: {', '.join(objects)}."
+    )
+    path = pathlib.Path(FLAGS.model) / "model_card.md"
+    card.replace_section(str(path), f"Scores on the split `{FLAGS.split}`", text)
 
 
 def _write(folder: pathlib.Path, report, split: records.Split, rows) -> None:

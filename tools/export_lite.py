@@ -14,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tfrender import checks, io
-from tfrender.export import lite, saved_model
+from tfrender import checks
+from tfrender.export import card, lite, saved_model
 from tools import cli
 
 FLAGS = flags.FLAGS
-HEADING = "## LiteRT"
+HEADING = "LiteRT"
 
 
 def define_flags() -> None:
@@ -117,18 +117,6 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def add_to_card(path: pathlib.Path, text: str) -> None:
-    """Replaces the LiteRT section at the end of a model card.
-
-    Args:
-        path: Markdown file.
-        text: new section, without heading.
-    """
-    before = path.read_text(encoding="utf-8").split(HEADING)[0].rstrip()
-    with io.write_file(path, "w") as file:
-        file.write(f"{before}\n\n{HEADING}\n\n{text}\n")
-
-
 def main():
     """Converts, prints the table, writes it into the card where asked."""
     rows = convert(FLAGS.model, FLAGS.signature, FLAGS.kinds, FLAGS.output_dir)
@@ -138,7 +126,8 @@ def main():
             f"    python -m tools.export_lite --model={FLAGS.model} --output_dir=lite"
         )
         text = f"{command}\n\n{table(rows)}"
-        add_to_card(pathlib.Path(FLAGS.model) / "model_card.md", text)
+        path = pathlib.Path(FLAGS.model) / "model_card.md"
+        card.replace_section(str(path), HEADING, text)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfrender import io
 from trainers.errors import TrainingError
 
 KEEP = 3
@@ -250,12 +251,8 @@ class Checkpoints:
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a text file that is either the old one or the new one."""
-    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with io.write_file(path, "w") as file:
+        file.write(text)
 
 
 def holds_any(directory: pathlib.Path) -> bool:

@@ -39,14 +39,6 @@ def test_the_shaded_signature_converts_with_its_names(exported, tmp_path):
         np.testing.assert_allclose(value, expected[name], atol=1e-3)
 
 
-def test_the_section_of_a_card_is_replaced_not_repeated(tmp_path):
-    card = tmp_path / "model_card.md"
-    card.write_text("# Model\n\nFirst.\n")
-    for text in ("one", "two"):
-        export_lite.add_to_card(card, text)
-    assert card.read_text() == "# Model\n\nFirst.\n\n## LiteRT\n\ntwo\n"
-
-
 def test_an_unknown_kind_is_named_before_anything_is_written(exported, tmp_path):
     with pytest.raises(ValueError, match="int4"):
         export_lite.convert(str(exported), "serving_default", ["int4"], str(tmp_path))

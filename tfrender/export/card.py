@@ -1,9 +1,9 @@
 """Model cards: what a model is, what it was trained on, how good it is, as Markdown."""
 
-import os
-import pathlib
 import platform
 from collections.abc import Mapping, Sequence
+
+from tfrender import io
 
 Section = str | Mapping[str, object] | Sequence[Mapping[str, object]]
 
@@ -17,13 +17,8 @@ def write_card(path: str, title: str, sections: Mapping[str, Section]) -> None:
         sections: heading -> text, a dict (two columns), or a list of dicts with the
             same keys (a table). Empty sections are left out.
     """
-    target = pathlib.Path(path)
-    aside = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    try:
-        aside.write_text(render_card(title, sections), encoding="utf-8")
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
+    with io.write_file(path, "w") as file:
+        file.write(render_card(title, sections))
 
 
 def render_card(title: str, sections: Mapping[str, Section]) -> str:
@@ -50,6 +45,22 @@ def render_card(title: str, sections: Mapping[str, Section]) -> str:
                 _table(names, [[_cell(row[n]) for n in names] for row in body])
             )
     return "\n\n".join(parts) + "\n"
+
+
+def replace_section(path: str, heading: str, text: str) -> None:
+    """Writes a section of an existing card, in place of an older one of that name.
+
+    Args:
+        path: Markdown file; rewritten as a whole.
+        heading: of the section, without number signs.
+        text: Markdown below the heading.
+    """
+    with open(path, encoding="utf-8") as file:
+        title, *sections = file.read().split("\n## ")
+    kept = [s.strip("\n") for s in sections if s.split("\n", 1)[0] != heading]
+    kept.append(f"{heading}\n\n{text.strip()}")
+    with io.write_file(path, "w") as file:
+        file.write("\n\n## ".join([title.strip("\n"), *kept]) + "\n")
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrender import checks
+from tfrender import checks, io
 from tfrender.io.errors import FormatError
 
 SIGNATURE = "serving_default"
@@ -51,13 +51,8 @@ def write_lite(path: str, concrete_function, kind: str = "float32") -> int:
         owner.kept = list(concrete_function.graph.variables)
         tf.saved_model.save(owner, folder, signatures={SIGNATURE: concrete_function})
         content = _convert(path, folder, kind)
-    target = pathlib.Path(path)
-    aside = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
+    with io.write_file(path) as file:
+        file.write(content)
     return len(content)
 
 
