@@ -119,7 +119,8 @@ def find_model(folder: pathlib.Path, model: str, image: str) -> pathlib.Path:
     """
     tokens = model.split("_")
     candidates = [model, model.removeprefix("ply")]
-    if len(tokens) > 2:
+    # Of these two kinds alone: another kind's number 7 is another object.
+    if len(tokens) > 2 and tokens[1] in _KINDS:
         candidates += [f"model_{kind}_{tokens[2]}_clean" for kind in _KINDS]
     for candidate in dict.fromkeys(candidates):
         path = folder / f"{candidate}.binvox"
