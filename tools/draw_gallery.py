@@ -21,7 +21,7 @@ from tools import cli, mesh_folder, pictures
 FLAGS = flags.FLAGS
 ROOT = pathlib.Path(__file__).parents[1]
 MESHES = ROOT / "tfrender" / "assets" / "meshes"
-POLAR_DEG, RADIUS = 65.0, 2.9
+POLAR_DEG, RADIUS = 65.0, 3.1
 LIGHT = (250.0, 60.0)
 # Azimuths at which the objects show a good side.
 AZIMUTHS = (310.0, 235.0, 300.0, 250.0, 245.0)
@@ -74,7 +74,7 @@ def main():
         for name, azimuth in zip(held_out, AZIMUTHS, strict=True)
     ]
     tiles = [columns[j][i] for i in range(4) for j in range(len(columns))]
-    margin = tiles[0].shape[0] // 5  # objects fill the middle of a picture
+    margin = tiles[0].shape[0] // 6  # objects fill the middle of a picture
     tiles = [tile[margin:-margin:2, margin:-margin:2] for tile in tiles]
     io.write_png(FLAGS.output, io.tile_images(tiles, columns=len(columns), pad=1))
     print(f"wrote {FLAGS.output}: {', '.join(held_out)}")

@@ -269,9 +269,9 @@ def test_every_bundled_mesh_is_credited_and_in_one_split():
     import json
 
     split = json.loads((ASSETS / "split.json").read_text())
-    names = {f"{path.parent.name}/{path.stem}" for path in PATHS}
-    assert set(split["train"]) | set(split["test"]) == names
-    assert not set(split["train"]) & set(split["test"])
-    assert len({name.split("/")[0] for name in split["test"]}) == len(split["test"])
+    names = {f"{path.parent.name}__{path.stem}" for path in PATHS}
+    assert sorted(sum(split.values(), [])) == sorted(names)
+    assert len({name.split("__")[0] for name in split["test"]}) == len(split["test"])
     credits = (ASSETS.parent / "CREDITS.md").read_text()
-    assert all(f"meshes/{name}.obj" in credits for name in names)
+    paths = (name.replace("__", "/", 1) for name in names)
+    assert all(f"meshes/{path}.obj" in credits for path in paths)

@@ -58,7 +58,8 @@ def replace_section(path: str, heading: str, text: str) -> None:
     with open(path, encoding="utf-8") as file:
         title, *sections = file.read().split("\n## ")
     kept = [s.strip("\n") for s in sections if s.split("\n", 1)[0] != heading]
-    kept.append(f"{heading}\n\n{text.strip()}")
+    body = text.strip("\n").rstrip()
+    kept.append(f"{heading}\n\n{body}")
     with io.write_file(path, "w") as file:
         file.write("\n\n## ".join([title.strip("\n"), *kept]) + "\n")
 
