@@ -25,6 +25,7 @@ from tfrender.export import rendernet as export_rendernet
 from tfrender.models import rendernet
 from tools import cli
 from trainers import flags, loop, strategies
+from trainers.schedules import Warmup
 
 flags.define(learning_rate=1e-5, batch_size=24, checkpoint_minutes=120.0)
 
@@ -41,6 +42,10 @@ flags.define_finite("keep_prob", 0.75, "Share of values that dropout keeps.", 0.
 _DEFINE.DEFINE_integer("decay_steps", 100_000, "Updates between decays.", 1)
 _DEFINE.DEFINE_enum(
     "schedule", "staircase", ["staircase", "cosine"], "0.96 a --decay_steps; or to 0."
+)
+_DEFINE.DEFINE_integer("warmup_steps", 0, "Updates until the full learning rate.", 0)
+flags.define_finite(
+    "clip_norm", 0.0, "Longest gradient of all weights together; 0 is any.", 0.0
 )
 _DEFINE.DEFINE_string("trained_model_name", "RenderNet", "Title of the model card.")
 _DEFINE.DEFINE_integer("checkpoint_secs", None, "Seconds between saves.", 0)
@@ -163,7 +168,11 @@ def experiment(settings, train: records.Split, resolution: int) -> loop.Experime
             jit_compile_resampling=FLAGS.compile_resampling,
         ),
         optimizer=lambda: keras.optimizers.Adam(
-            _schedule(settings), beta_1=0.5, beta_2=0.999, epsilon=1e-8
+            _schedule(settings),
+            beta_1=0.5,
+            beta_2=0.999,
+            epsilon=1e-8,
+            global_clipnorm=FLAGS.clip_norm or None,
         ),
         dataset=dataset,
         loss=_loss,
@@ -290,13 +299,14 @@ def _draw(model, batch, training):
 
 def _schedule(settings):
     """Learning rate by update number."""
+    schedules = keras.optimizers.schedules
     if FLAGS.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            settings.learning_rate, settings.steps
+        schedule = schedules.CosineDecay(settings.learning_rate, settings.steps)
+    else:
+        schedule = schedules.ExponentialDecay(
+            settings.learning_rate, FLAGS.decay_steps, 0.96, staircase=True
         )
-    return keras.optimizers.schedules.ExponentialDecay(
-        settings.learning_rate, FLAGS.decay_steps, 0.96, staircase=True
-    )
+    return Warmup(schedule, FLAGS.warmup_steps)
 
 
 def _card(settings, train: records.Split):
