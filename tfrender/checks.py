@@ -83,3 +83,22 @@ def one_of(name: str, value, choices) -> None:
     """
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {list(choices)}; got {value!r}.")
+
+
+def keys(name: str, value, expected) -> None:
+    """Checks that a mapping of settings has exactly the expected keys.
+
+    Args:
+        name: argument name for the message.
+        value: mapping.
+        expected: keys that it must have.
+
+    Raises:
+        ValueError: naming the argument, the keys that miss and those not known.
+    """
+    missing, unknown = set(expected) - set(value), set(value) - set(expected)
+    if missing or unknown:
+        raise ValueError(
+            f"`{name}` must have the keys {sorted(expected)}; missing "
+            f"{sorted(missing)}, unknown {sorted(unknown)}."
+        )

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.timeout(600)
 DATA = pathlib.Path(__file__).parents[1] / "data" / "rendernet_mini16.npz"
 GRID = 32
 WIDTHS = {
-    "input_size": 16,
     "filters_3d": (4, 8, 8),
     "blocks_3d": 2,
     "projection": 128,
@@ -47,7 +46,7 @@ def load(split):
 def trained():
     """800 steps of 8 crops, 400 steps of 4 whole pictures, as the page prescribes."""
     keras.utils.set_random_seed(0)
-    model = models.RenderNet(**WIDTHS, jit_compile_resampling=True)
+    model = models.RenderNet(WIDTHS, 16, jit_compile_resampling=True)
     optimizer = keras.optimizers.Adam(3e-4, beta_1=0.5)
     voxels, pose, images = load("train")
     generator = np.random.default_rng(0)

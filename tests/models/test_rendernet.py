@@ -45,7 +45,8 @@ def test_pictures_are_four_times_the_grid(preset, channels):
 
 
 def test_a_crop_equals_the_whole_picture_away_from_its_border():
-    model = models.RenderNet(**{**MINI, "blocks_2d": 0, "blocks_2d_late": 0})
+    widths = {**MINI["widths"], "blocks_2d": 0, "blocks_2d_late": 0}
+    model = models.RenderNet(widths, MINI["input_size"])
     inputs = _inputs(n=8)
     whole = model(inputs)
     origin = tf.constant([[2, 4], [0, 2]])
@@ -148,6 +149,7 @@ def test_a_textured_model_survives_saving(tmp_path):
     [
         (lambda: models.RenderNet.from_preset("huge"), "preset"),
         (lambda: models.RenderNet(**MINI, channels=2), "channels"),
+        (lambda: models.RenderNet({"filters_2d": 8}), "widths"),
         (lambda: models.RenderNet(**MINI, keep_prob=0.0), "keep_prob"),
         (lambda: models.RenderNet(**MINI)(_inputs(n=16)), "voxels"),
         (lambda: models.texture_decoder(grid_size=7), "grid_size"),

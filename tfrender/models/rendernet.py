@@ -11,41 +11,47 @@ import tensorflow as tf
 from tfrender import checks
 from tfrender.layers import ConvUnit, ProjectionUnit, ResidualBlock, VolumeResampler
 
-# Widths of one network each. `filters_3d` are e_conv1..3; `projection` None keeps
-# depth * channels; `upsampling` lists (filters, stride) of e_conv7..e_conv10.
+# Arguments of `RenderNet`. In `widths`, `filters_3d` are e_conv1..3; `projection` None
+# keeps depth * channels; `upsampling` lists (filters, stride) of e_conv7..e_conv10.
 PRESETS = {
     "paper": {
         "input_size": 64,
-        "filters_3d": (8, 16, 32),
-        "blocks_3d": 10,
-        "projection": None,
-        "blocks_2d": 10,
-        "filters_2d": 512,
-        "blocks_2d_late": 5,
-        "filters_late": 256,
-        "upsampling": ((128, 2), (128, 1), (64, 2), (32, 2), (16, 1)),
+        "widths": {
+            "filters_3d": (8, 16, 32),
+            "blocks_3d": 10,
+            "projection": None,
+            "blocks_2d": 10,
+            "filters_2d": 512,
+            "blocks_2d_late": 5,
+            "filters_late": 256,
+            "upsampling": ((128, 2), (128, 1), (64, 2), (32, 2), (16, 1)),
+        },
     },
     "small": {
         "input_size": 64,
-        "filters_3d": (4, 8, 8),
-        "blocks_3d": 2,
-        "projection": 160,
-        "blocks_2d": 6,
-        "filters_2d": 128,
-        "blocks_2d_late": 2,
-        "filters_late": 64,
-        "upsampling": ((32, 2), (32, 1), (16, 2), (8, 2), (8, 1)),
+        "widths": {
+            "filters_3d": (4, 8, 8),
+            "blocks_3d": 2,
+            "projection": 160,
+            "blocks_2d": 6,
+            "filters_2d": 128,
+            "blocks_2d_late": 2,
+            "filters_late": 64,
+            "upsampling": ((32, 2), (32, 1), (16, 2), (8, 2), (8, 1)),
+        },
     },
     "tiny": {
         "input_size": 32,
-        "filters_3d": (4, 8, 8),
-        "blocks_3d": 1,
-        "projection": 96,
-        "blocks_2d": 2,
-        "filters_2d": 64,
-        "blocks_2d_late": 1,
-        "filters_late": 32,
-        "upsampling": ((16, 2), (16, 1), (8, 2), (8, 2), (8, 1)),
+        "widths": {
+            "filters_3d": (4, 8, 8),
+            "blocks_3d": 1,
+            "projection": 96,
+            "blocks_2d": 2,
+            "filters_2d": 64,
+            "blocks_2d_late": 1,
+            "filters_late": 32,
+            "upsampling": ((16, 2), (16, 1), (8, 2), (8, 2), (8, 1)),
+        },
     },
 }
 _UPSAMPLING_NAMES = ("e_conv7", "e_conv7_1", "e_conv8", "e_conv9", "e_conv10")
@@ -202,15 +208,8 @@ class RenderNet(keras.Model):
         TensorShape([1, 256, 256, 3])
 
     Args:
+        widths: the arguments of `shader_network` from `filters_3d` to `upsampling`.
         input_size: side n of the voxel grid.
-        filters_3d: see `shader_network`, as all arguments up to `upsampling`.
-        blocks_3d: number of 3-D residual blocks.
-        projection: channels of the projection unit.
-        blocks_2d: number of residual blocks of the second stage.
-        filters_2d: channels of e_conv5.
-        blocks_2d_late: number of residual blocks of the third stage.
-        filters_late: channels of e_conv6.
-        upsampling: (filters, stride) of e_conv7 to e_conv10.
         channels: 3 for colour or normal maps, 1 for grey shaders.
         keep_prob: share of the values that dropout keeps, in (0, 1].
         threshold: voxels above it become 1, the others 0; None passes them through
@@ -231,16 +230,9 @@ class RenderNet(keras.Model):
 
     def __init__(
         self,
+        widths,
         input_size=64,
         *,
-        filters_3d,
-        blocks_3d,
-        projection,
-        blocks_2d,
-        filters_2d,
-        blocks_2d_late,
-        filters_late,
-        upsampling,
         channels=3,
         keep_prob=1.0,
         threshold=None,
@@ -250,23 +242,14 @@ class RenderNet(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        checks.keys("widths", widths, PRESETS["paper"]["widths"])
         if channels not in (1, 3):
             raise ValueError(f"`channels` must be 1 or 3; got {channels}.")
         if not 0.0 < keep_prob <= 1.0:
             raise ValueError(f"`keep_prob` must lie in (0, 1]; got {keep_prob}.")
-        widths = {
-            "filters_3d": tuple(filters_3d),
-            "blocks_3d": blocks_3d,
-            "projection": projection,
-            "blocks_2d": blocks_2d,
-            "filters_2d": filters_2d,
-            "blocks_2d_late": blocks_2d_late,
-            "filters_late": filters_late,
-            "upsampling": tuple(tuple(step) for step in upsampling),
-        }
         self.settings = {
+            "widths": dict(widths),
             "input_size": input_size,
-            **widths,
             "channels": channels,
             "keep_prob": keep_prob,
             "threshold": threshold,

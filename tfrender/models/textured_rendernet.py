@@ -16,25 +16,29 @@ PRESETS = {
         "input_size": 64,
         "code_size": 199,
         "texture_filters": (4, 4, 8, 4),
-        "filters_3d": (8, 16, 16),
-        "blocks_3d": 10,
-        "projection": None,
-        "blocks_2d": 10,
-        "filters_2d": 256,
-        "blocks_2d_late": 5,
-        "head_filters": (128, 64, 32, 16),
+        "widths": {
+            "filters_3d": (8, 16, 16),
+            "blocks_3d": 10,
+            "projection": None,
+            "blocks_2d": 10,
+            "filters_2d": 256,
+            "blocks_2d_late": 5,
+            "head_filters": (128, 64, 32, 16),
+        },
     },
     "tiny": {
         "input_size": 16,
         "code_size": 8,
         "texture_filters": (2, 2, 4, 2),
-        "filters_3d": (4, 4, 4),
-        "blocks_3d": 1,
-        "projection": 32,
-        "blocks_2d": 1,
-        "filters_2d": 32,
-        "blocks_2d_late": 1,
-        "head_filters": (16, 8, 8, 8),
+        "widths": {
+            "filters_3d": (4, 4, 4),
+            "blocks_3d": 1,
+            "projection": 32,
+            "blocks_2d": 1,
+            "filters_2d": 32,
+            "blocks_2d_late": 1,
+            "head_filters": (16, 8, 8, 8),
+        },
     },
 }
 # The original starts every bias of this network at 0.001, those of the 2-D residual
@@ -150,16 +154,11 @@ class TexturedRenderNet(keras.Model):
     """Voxels, texture code and pose to albedo and normal map.
 
     Args:
+        widths: the arguments of `two_headed_network` from `filters_3d` to
+            `head_filters`.
         input_size: side n of the voxel grid.
         code_size: length of the texture code.
         texture_filters: channels of the texture decoder.
-        filters_3d: see `two_headed_network`, as the arguments up to `head_filters`.
-        blocks_3d: number of 3-D residual blocks.
-        projection: channels of the projection unit.
-        blocks_2d: number of residual blocks of the second stage.
-        filters_2d: channels of e_conv5.
-        blocks_2d_late: number of residual blocks of the third stage.
-        head_filters: channels of each head.
         keep_prob: share of the values that dropout keeps, in (0, 1].
 
     Call arguments:
@@ -173,19 +172,24 @@ class TexturedRenderNet(keras.Model):
     """
 
     def __init__(
-        self, input_size, code_size, texture_filters, keep_prob=1.0, **widths_and_base
+        self,
+        widths,
+        input_size=64,
+        code_size=199,
+        texture_filters=(4, 4, 8, 4),
+        keep_prob=1.0,
+        **kwargs,
     ):
-        names = set(PRESETS["paper"]) - {"input_size", "code_size", "texture_filters"}
-        widths = {k: v for k, v in widths_and_base.items() if k in names}
-        super().__init__(**{k: v for k, v in widths_and_base.items() if k not in names})
+        super().__init__(**kwargs)
+        checks.keys("widths", widths, PRESETS["paper"]["widths"])
         if not 0.0 < keep_prob <= 1.0:
             raise ValueError(f"`keep_prob` must lie in (0, 1]; got {keep_prob}.")
         self.settings = {
+            "widths": dict(widths),
             "input_size": input_size,
             "code_size": code_size,
             "texture_filters": tuple(texture_filters),
             "keep_prob": keep_prob,
-            **widths,
         }
         self.input_size = input_size
         self.code_size = code_size
