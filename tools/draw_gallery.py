@@ -15,7 +15,7 @@ from absl import flags
 
 from datasets.rendernet import generation
 from tfrender import geometry, io, layers
-from tfrender.export import saved_model
+from tfrender.export import rendernet, saved_model
 from tools import cli, mesh_folder, pictures
 
 FLAGS = flags.FLAGS
@@ -25,7 +25,6 @@ POLAR_DEG, RADIUS = 65.0, 3.1
 LIGHT = (250.0, 60.0)
 # Azimuths at which the objects show a good side.
 AZIMUTHS = (310.0, 235.0, 300.0, 250.0, 245.0)
-_MASK_OFFSET = 150.0  # as the exported signature
 
 
 def define_flags() -> None:
@@ -54,7 +53,7 @@ def column(shade, path, azimuth_deg: float) -> list[np.ndarray]:
     drawn = shade(voxels=grid, pose=pose, light=light)
     vertices = generation.in_grid_cube(mesh.vertices, voxels)
     truth = generation.draw_view(vertices, mesh.faces, pose[0], settings)
-    phong = layers.PhongShader(mask_offset=_MASK_OFFSET)
+    phong = layers.PhongShader(mask_offset=rendernet.MASK_OFFSET)
     lit = phong(tf.constant(truth[np.newaxis] / np.float32(255)), tf.constant(light))
     return [
         pictures.front_faces(grid[..., 0], pose)[0],

@@ -29,35 +29,38 @@ from trainers.schedules import Warmup
 
 flags.define(learning_rate=1e-5, batch_size=24, checkpoint_minutes=120.0)
 
-_DEFINE = absl_flags
-_DEFINE.DEFINE_string("image_path", None, "Training pictures: tar or folder.")
-_DEFINE.DEFINE_string("image_path_valid", None, "Held-out pictures: tar or folder.")
-_DEFINE.DEFINE_string("model_path", None, "Folder of the binvox models.")
-_DEFINE.DEFINE_bool("is_greyscale", False, "One channel and cross entropy.")
-_DEFINE.DEFINE_integer("gpu", None, "Use this GPU alone, where there are several.", 0)
-_DEFINE.DEFINE_integer("batches_chunk", 2, "Batches prepared ahead of the trainer.", 1)
+absl_flags.DEFINE_string("image_path", None, "Training pictures: tar or folder.")
+absl_flags.DEFINE_string("image_path_valid", None, "Held-out pictures: tar or folder.")
+absl_flags.DEFINE_string("model_path", None, "Folder of the binvox models.")
+absl_flags.DEFINE_bool("is_greyscale", False, "One channel and cross entropy.")
+absl_flags.DEFINE_integer(
+    "gpu", None, "Use this GPU alone, where there are several.", 0
+)
+absl_flags.DEFINE_integer(
+    "batches_chunk", 2, "Batches prepared ahead of the trainer.", 1
+)
 flags.define_finite("max_epochs", None, "Length in epochs, in place of --steps.", 0.0)
 flags.define_finite("threshold", 0.1, "Voxels above it count as full.", 0.0, 1.0)
 flags.define_finite("keep_prob", 0.75, "Share of values that dropout keeps.", 0.01, 1.0)
-_DEFINE.DEFINE_integer("decay_steps", 100_000, "Updates between decays.", 1)
-_DEFINE.DEFINE_enum(
+absl_flags.DEFINE_integer("decay_steps", 100_000, "Updates between decays.", 1)
+absl_flags.DEFINE_enum(
     "schedule", "staircase", ["staircase", "cosine"], "0.96 a --decay_steps; or to 0."
 )
-_DEFINE.DEFINE_integer("warmup_steps", 0, "Updates until the full learning rate.", 0)
+absl_flags.DEFINE_integer("warmup_steps", 0, "Updates until the full learning rate.", 0)
 flags.define_finite(
     "clip_norm", 0.0, "Longest gradient of all weights together; 0 is any.", 0.0
 )
-_DEFINE.DEFINE_string("trained_model_name", "RenderNet", "Title of the model card.")
-_DEFINE.DEFINE_integer("checkpoint_secs", None, "Seconds between saves.", 0)
-_DEFINE.DEFINE_list("crops", ["32", "64"], "Sides of the crops in camera cells.")
-_DEFINE.DEFINE_list("crop_epochs", ["5"], "Epochs of every crop size but the last.")
+absl_flags.DEFINE_string("trained_model_name", "RenderNet", "Title of the model card.")
+absl_flags.DEFINE_integer("checkpoint_secs", None, "Seconds between saves.", 0)
+absl_flags.DEFINE_list("crops", ["32", "64"], "Sides of the crops in camera cells.")
+absl_flags.DEFINE_list("crop_epochs", ["5"], "Epochs of every crop size but the last.")
 flags.define_finite("crop_focus", 0.8, "Share of crops around the object.", 0.0, 1.0)
-_DEFINE.DEFINE_enum(
+absl_flags.DEFINE_enum(
     "border", "legacy", ["legacy", "zero_pad"], "Border rule of the resampler."
 )
-_DEFINE.DEFINE_bool("compile_resampling", True, "Compile the resampler with XLA.")
-_DEFINE.DEFINE_string("held_out", "validation", "Split that is evaluated.")
-_DEFINE.DEFINE_enum(
+absl_flags.DEFINE_bool("compile_resampling", True, "Compile the resampler with XLA.")
+absl_flags.DEFINE_string("held_out", "validation", "Split that is evaluated.")
+absl_flags.DEFINE_enum(
     "loss",
     "auto",
     ["auto", "squared_error", "cross_entropy"],
@@ -70,7 +73,7 @@ _ALIASES = {
     "check_point_secs": "checkpoint_secs",
 }
 for _old, _new in _ALIASES.items():
-    _DEFINE.DEFINE_alias(_old, _new)
+    absl_flags.DEFINE_alias(_old, _new)
 # A continued run may change these; what they come to is in the shared flags.
 _STEERING = {*_ALIASES, "max_epochs", "checkpoint_secs", "gpu", "batches_chunk"}
 

@@ -10,8 +10,9 @@ import re
 from typing import NamedTuple
 
 from tfrender.io import FormatError
+from tfrender.ops.resample_volume import RADIUS_RANGE
 
-MIN_RADIUS, MAX_RADIUS = 0.5, 100.0
+MIN_RADIUS, MAX_RADIUS = RADIUS_RANGE
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 # Anchored at the end: `_t` inside a model name (model_table_7) is part of the name.
 _PATTERN = re.compile(rf"(?P<model>.+)_p{_NUMBER}_t{_NUMBER}_r{_NUMBER}")

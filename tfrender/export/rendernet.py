@@ -13,10 +13,12 @@ import tensorflow as tf
 
 from tfrender.export.saved_model import guard, write_saved_model
 from tfrender.layers import PhongShader
+from tfrender.ops.resample_volume import RADIUS_RANGE
 
 # A request of this many pictures of 512 x 512 stays below 4 GiB.
 MAX_BATCH = 16
-RADIUS_RANGE = (0.5, 100.0)
+# Half-way point of the foreground mask of `shaded`, that of the original's demo.
+MASK_OFFSET = 150.0
 
 
 def signatures(model, shaded: bool) -> Mapping[str, tf.types.experimental.Callable]:
@@ -33,7 +35,7 @@ def signatures(model, shaded: bool) -> Mapping[str, tf.types.experimental.Callab
     voxels = tf.TensorSpec([None, n, n, n, 1], tf.float32, name="voxels")
     pose = tf.TensorSpec([None, 3], tf.float32, name="pose")
     light = tf.TensorSpec([None, 2], tf.float32, name="light")
-    phong = PhongShader(mask_offset=150.0)  # of the original's demo
+    phong = PhongShader(mask_offset=MASK_OFFSET)
 
     def draw(voxels, pose):
         voxels = guard(voxels, [None, n, n, n, 1], "voxels", 0.0, 1.0, MAX_BATCH)

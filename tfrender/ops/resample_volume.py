@@ -18,6 +18,8 @@ from tfrender import checks
 BORDERS = ("legacy", "zero_pad")
 # Camera distance at which one voxel is one camera cell.
 REFERENCE_RADIUS = 3.3
+# Distances that files, flags and served models accept.
+RADIUS_RANGE = (0.5, 100.0)
 
 
 def pose_parameters(pose):
