@@ -17,6 +17,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrender import checks
+from tfrender.legacy_cameras import distort_points as distort_points
+from tfrender.legacy_cameras import from_neural_renderer as from_neural_renderer
+from tfrender.legacy_cameras import from_projection_matrix as from_projection_matrix
 
 _TINY = 1e-8
 _RENDERNET_RADIUS = 3.3  # at this distance RenderNet's scale is 1
