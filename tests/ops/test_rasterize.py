@@ -77,16 +77,24 @@ def soup(seed, count=40, low=-6.0, high=-1.0, reach=1.0):
     return corners.reshape(-1, 3).astype(np.float32), faces
 
 
-def run(vertices, faces, camera, size, form="dynamic", **settings):
+FORMS = {  # how a caller may come by the two forms
+    "eager": {"form": "graph"},
+    "eager-xla": {"form": "xla"},
+    "traced": {"form": "graph"},
+    "traced-xla": {"form": "xla"},
+    "within-xla": {"form": "xla"},
+}
+
+
+def run(vertices, faces, camera, size, form="eager", **settings):
     """Rasterises one mesh in one of the forms."""
-    if form == "xla":
-        settings.setdefault("capacity", 50)
-    function = tf.function(
-        lambda v: rasterize_mesh(v, faces, camera, size, **settings),
-        jit_compile=form == "xla",
-    )
-    if form == "eager":
-        function = function.python_function
+    settings = {**FORMS[form], **settings}
+
+    def function(v):
+        return rasterize_mesh(v, faces, camera, size, **settings)
+
+    if not form.startswith("eager"):
+        function = tf.function(function, jit_compile=form == "within-xla")
     vertices = tf.convert_to_tensor(vertices, tf.float32)
     return function(vertices if vertices.shape.rank == 3 else vertices[None])
 
@@ -105,14 +113,14 @@ def check_against_rays(vertices, faces, camera, size, form, share=0.97):
     return got
 
 
-@pytest.mark.parametrize("form", ["eager", "dynamic", "xla"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("camera", [PERSPECTIVE, ORTHOGRAPHIC])
 def test_every_pixel_equals_ray_casting(form, camera):
     got = check_against_rays(*soup(0), camera, SIZE, form)
     assert 0.25 < got.mask.numpy().mean() < 1.0
 
 
-@pytest.mark.parametrize("form", ["eager", "xla"])
+@pytest.mark.parametrize("form", ["eager", "traced-xla", "within-xla"])
 @pytest.mark.parametrize("camera", [PERSPECTIVE, ORTHOGRAPHIC])
 def test_faces_that_cross_the_near_plane_are_cut_there(form, camera):
     vertices, faces = soup(1, 40, low=-3.0, high=2.0, reach=2.5)
@@ -165,7 +173,7 @@ def test_equal_depth_goes_to_the_smaller_face_index():
     vertices = np.array([[-1, -1, -2], [1, -1, -2], [0, 1, -2]], np.float32)
     # Copies that start at another corner or run the other way are ties too.
     faces = np.array([[-1, -1, -1], [2, 0, 1], [0, 1, 2], [2, 1, 0], [0, 1, 2]])
-    for form in ("eager", "dynamic"):
+    for form in ("eager", "eager-xla"):
         got = run(vertices, faces, PERSPECTIVE, SIZE, form)
         assert set(np.unique(got.face_index)) == {-1, 1}
 
@@ -178,7 +186,7 @@ def test_a_padded_batch_equals_each_mesh_alone():
         vertices[b, : len(v)] = v
         faces[b, : len(f)] = f
     got = run(vertices, faces, PERSPECTIVE, SIZE, "eager")
-    compiled = run(vertices, faces, PERSPECTIVE, SIZE, "xla")
+    compiled = run(vertices, faces, PERSPECTIVE, SIZE, "traced-xla")
     np.testing.assert_array_equal(compiled.face_index, got.face_index)
     for b, mesh in enumerate(meshes):
         alone = run(*mesh, PERSPECTIVE, SIZE, "eager")
@@ -192,10 +200,9 @@ def test_the_forms_and_every_chunk_size_agree():
     want = run(vertices, faces, PERSPECTIVE, SIZE, "eager")
     for form, settings in (
         ("eager", {"max_lanes": 16}),
-        ("dynamic", {"max_lanes": 100}),
-        ("dynamic", {"capacity": 13}),
-        ("xla", {"capacity": 7}),
-        ("xla", {"capacity": 5000}),
+        ("traced", {"max_lanes": 100}),
+        ("eager-xla", {}),
+        ("within-xla", {}),
     ):
         got = run(vertices, faces, PERSPECTIVE, SIZE, form, **settings)
         assert (got.face_index == want.face_index).numpy().mean() > 0.998
@@ -377,7 +384,8 @@ def test_empty_batches_keep_their_shape():
     assert got.depth.shape == (2, 4, 6) and not got.mask.numpy().any()
 
 
-def test_one_graph_serves_every_batch_and_mesh_size():
+@pytest.mark.parametrize("form", ["graph", "xla"])
+def test_one_graph_serves_every_batch_and_mesh_size(form):
     @tf.function(
         input_signature=[
             tf.TensorSpec([None, None, 3]),
@@ -385,7 +393,7 @@ def test_one_graph_serves_every_batch_and_mesh_size():
         ]
     )
     def draw(v, f):
-        return rasterize_mesh(v, f, PERSPECTIVE, SIZE)
+        return rasterize_mesh(v, f, PERSPECTIVE, SIZE, form=form)
 
     for seed, count in ((0, 3), (1, 20)):
         v, f = soup(seed, count)
@@ -404,8 +412,8 @@ def test_bad_arguments_are_named():
         rasterize(clip, faces, (0, 4))
     with pytest.raises(ValueError, match="cull"):
         rasterize(clip, faces, SIZE, cull="left")
-    with pytest.raises(ValueError, match="capacity"):
-        rasterize(clip, faces, SIZE, capacity=0)
+    with pytest.raises(ValueError, match="form"):
+        rasterize(clip, faces, SIZE, form="dynamic")
 
 
 def rendernet_silhouette(voxels, azimuth_deg, polar_deg, radius):

@@ -231,7 +231,7 @@ def _nearest_faces(face_vertices, image_size, near, max_lanes, capacity):
         image_size,
         cull="back",
         max_lanes=max_lanes,
-        capacity=capacity,
+        form=None if capacity is None else "xla",
     ).face_index
 
 

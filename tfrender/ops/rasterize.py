@@ -14,8 +14,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrender import cameras, checks
-from tfrender.ops.rasterize_corners import batched_faces, face_corners, gather_rows
-from tfrender.ops.rasterize_visibility import visible_faces
+from tfrender.ops import forms, rasterize_attributes, rasterize_front
+from tfrender.ops.rasterize_corners import face_corners
+from tfrender.ops.rasterize_keys import face_index
+from tfrender.ops.rasterize_visibility import careful_keys
+
+_CAREFUL_WINDOWS = 4096  # in one pass of the compiled form
 
 
 class Fragments(NamedTuple):
@@ -44,17 +48,18 @@ def rasterize(
     vertex_depth: tf.Tensor | None = None,
     cull: str = "none",
     max_lanes: int = 1 << 22,
-    capacity: int | None = None,
+    form: str | None = None,
 ) -> Fragments:
     """Finds the nearest face at every pixel centre.
 
     NDC is x right, y up, near plane z = -w; row 0 is the top row and pixel (i, j) has
     its centre at (j + 0.5, i + 0.5). A pixel whose centre lies on an edge belongs to
-    both faces; equal depth goes to the smaller face index. Faces that cross the near
-    plane are cut exactly; the far plane cuts nothing. Left out are padding, faces
-    wholly nearer than the near plane or outside the image, culled faces, faces with
-    a NaN or infinity, and faces thinner on screen than the rounding of float32 pixel
-    coordinates (about 1e-7 of the image size). Nothing else is ever left out.
+    both faces; equal depth goes to the smaller face index, always so for faces on the
+    same vertices. Faces that cross the near plane are cut exactly; the far plane cuts
+    nothing. Left out are padding, faces wholly nearer than the near plane or outside
+    the image, culled faces, faces with a NaN or infinity, and faces thinner on screen
+    than the rounding of float32 pixel coordinates (about 1e-7 of the image size).
+    Nothing else is ever left out.
 
     Args:
         clip_vertices: [B, V, 4] float32 clip coordinates; w must be the view depth for
@@ -67,47 +72,65 @@ def rasterize(
             projection only: under an orthographic one it reads 1 everywhere. Which
             face is seen does not depend on it.
         cull: "none", "back" (drop clockwise faces on screen) or "front".
-        max_lanes: pixels tested in one pass; more work is done in several exact
-            passes. Bounds memory.
-        capacity: None for the dynamic form; a number of 4x4 windows for the static
-            form, which compiles under `jit_compile=True` (B, V and F must then be
-            static). More windows than `capacity` take further passes: nothing is lost.
+        max_lanes: pixels tested in one pass of the graph form; more work is done in
+            several exact passes. Bounds memory.
+        form: "xla", "graph" or None for the default of `forms`.
 
     Returns:
         Fragments.
 
-    Gradient: barycentric and depth are recomputed from the visible face and
-    differentiable in `clip_vertices` and `vertex_depth`, exactly; which face is
-    visible is a constant. Memory: about 50 bytes a lane of one pass (16 * capacity
-    lanes in the static form), 130 bytes a face, 24 bytes a pixel and pass, and
-    160 bytes a pixel for the recomputation.
+    Gradient: barycentric and depth are differentiable in `clip_vertices` and
+    `vertex_depth`, exactly; which face is visible is a constant. Memory: in the XLA
+    form 100 bytes a face and 40 bytes a pixel, whatever the number of lanes; in the
+    graph form about 50 bytes a lane of one pass, 130 bytes a face, and 180 bytes a
+    pixel.
 
     Raises:
-        ValueError: for wrong shapes, sizes below 1 or an unknown `cull`.
+        ValueError: for wrong shapes, sizes below 1 or unknown words.
     """
-    checks.rank("clip_vertices", clip_vertices, 3)
-    checks.dims("clip_vertices", clip_vertices, None, 4)
-    checks.dims("faces", faces, None, 3)
-    checks.one_of("cull", cull, ("none", "back", "front"))
-    height, width = _checked_size(image_size)
-    checks.between("max_lanes", max_lanes, 16, 1 << 30)
-    if capacity is not None:
-        checks.between("capacity", capacity, 1, 1 << 26)
-    clip = tf.cast(clip_vertices, tf.float32)
-    depth = clip[..., 3] if vertex_depth is None else tf.cast(vertex_depth, tf.float32)
-    faces = batched_faces(tf.convert_to_tensor(faces), tf.shape(clip)[0])
+    return _layers(
+        clip_vertices, faces, image_size, 1, vertex_depth, (cull, max_lanes, form)
+    )[0]
 
-    index = visible_faces(
-        tf.stop_gradient(face_corners(clip, faces)),
-        tf.reduce_all(faces >= 0, axis=-1),
-        (height, width),
-        cull=cull,
-        max_windows=max_lanes // 16,
-        capacity=capacity,
-    )  # [B, H, W]
-    columns = tf.stack([clip[..., 0], clip[..., 1], clip[..., 3], depth], axis=-1)
-    barycentric, pixel_depth = _attributes(index, face_corners(columns, faces))
-    return Fragments(index, barycentric, pixel_depth, index >= 0)
+
+def rasterize_layers(
+    clip_vertices: tf.Tensor,
+    faces: tf.Tensor,
+    image_size: tuple[int, int],
+    layers: int,
+    *,
+    vertex_depth: tf.Tensor | None = None,
+    cull: str = "none",
+    max_lanes: int = 1 << 22,
+    form: str | None = None,
+) -> list[Fragments]:
+    """Finds the nearest, second nearest, ... face at every pixel centre.
+
+    Depth peeling (Everitt, "Interactive order-independent transparency", 2001), exact:
+    coincident faces come one after the other, by index.
+
+    Args:
+        clip_vertices: as `rasterize`; faces, image_size and the options alike.
+        faces: as `rasterize`.
+        image_size: as `rasterize`.
+        layers: number of layers K.
+        vertex_depth: as `rasterize`.
+        cull: as `rasterize`.
+        max_lanes: as `rasterize`.
+        form: as `rasterize`.
+
+    Returns:
+        K Fragments, front to back; layer k is empty where fewer faces are hit.
+
+    Gradient and memory: as `rasterize`, K times the time.
+
+    Raises:
+        ValueError: as `rasterize`, and for `layers` below 1.
+    """
+    checks.between("layers", layers, 1, 1024)
+    return _layers(
+        clip_vertices, faces, image_size, layers, vertex_depth, (cull, max_lanes, form)
+    )
 
 
 def rasterize_mesh(
@@ -124,7 +147,7 @@ def rasterize_mesh(
         faces: [F, 3] or [B, F, 3] integers, -1 is padding.
         camera: Camera of batch B (or 1, shared).
         image_size: (height, width) in pixels.
-        **settings: `cull`, `max_lanes` and `capacity` of `rasterize`.
+        **settings: `cull`, `max_lanes` and `form` of `rasterize`.
 
     Returns:
         Fragments.
@@ -149,44 +172,154 @@ def _checked_size(image_size) -> tuple[int, int]:
     return int(image_size[0]), int(image_size[1])
 
 
-def _attributes(index, corners):
-    """Recomputes barycentric coordinates and depth of the visible faces.
-
-    Args:
-        index: [B, H, W] int32 visible faces.
-        corners: [B, F, 3, 4] clip x, y, w and depth of the corners of each face.
-
-    Returns:
-        barycentric [B, H, W, 3] and depth [B, H, W].
-    """
-    height, width = index.shape[1], index.shape[2]
-    batch, count = tf.shape(corners)[0], tf.shape(corners)[1]
-    shift = tf.range(batch)[:, tf.newaxis, tf.newaxis] * count
-    rows = gather_rows(
-        tf.reshape(corners, [-1, 12]), tf.where(index < 0, -1, index + shift)
-    )  # [B, H, W, 12]
-    x, y, w, depth = (rows[..., i::4] for i in range(4))  # each [B, H, W, 3]
-    # Homogeneous pixel coordinates with the origin in the pixel's own centre: only
-    # the constant terms of the edge functions are left.
-    column = tf.range(width, dtype=tf.float32)[:, tf.newaxis]
-    row = tf.range(height, dtype=tf.float32)[:, tf.newaxis, tf.newaxis]
-    x = x * (width / 2) + w * (width / 2 - 0.5 - column)
-    y = w * (height / 2 - 0.5 - row) - y * (height / 2)
-    # The barycentrics do not change when a face is scaled, so the scale that keeps
-    # products inside float32 is a constant.
-    size = tf.reduce_max(tf.maximum(tf.abs(x), tf.abs(y)), -1, keepdims=True)
-    scale = tf.stop_gradient(1.0 / tf.where(size > 0.0, size, 1.0))
-    x, y = x * scale, y * scale
-    x0, x1, x2 = tf.unstack(x, axis=-1)
-    y0, y1, y2 = tf.unstack(y, axis=-1)
-    edge = tf.stack([x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0], axis=-1)
-    edge = _inside(edge)
-    total = tf.reduce_sum(edge, axis=-1, keepdims=True)
-    barycentric = edge / tf.where(total == 0.0, 1.0, total)  # [B, H, W, 3]
-    return barycentric, tf.reduce_sum(barycentric * depth, axis=-1)
+def _layers(clip, faces, image_size, layers, depth, settings) -> list[Fragments]:
+    """Checks the arguments and rasterises in the form asked for."""
+    cull, max_lanes, form = settings
+    checks.rank("clip_vertices", clip, 3)
+    checks.dims("clip_vertices", clip, None, 4)
+    checks.dims("faces", faces, None, 3)
+    checks.one_of("cull", cull, ("none", "back", "front"))
+    size = _checked_size(image_size)
+    checks.between("max_lanes", max_lanes, 16, 1 << 30)
+    clip = tf.cast(clip, tf.float32)
+    depth = clip[..., 3] if depth is None else tf.cast(depth, tf.float32)
+    faces = tf.cast(tf.convert_to_tensor(faces), tf.int32)
+    if faces.shape.rank == 2:
+        faces = faces[tf.newaxis]
+    draw = _xla_layers if forms.resolve(form) == "xla" else _graph_layers
+    found = draw(clip, depth, faces, layers, (size, cull, max_lanes))
+    return [Fragments(*values, values[0] >= 0) for values in found]
 
 
-def _inside(edge):
-    """Moves a pixel that lies outside its face by rounding onto the edge."""
-    orientation = tf.stop_gradient(tf.sign(tf.reduce_sum(edge, -1, keepdims=True)))
-    return tf.maximum(edge * orientation, 0.0)
+def _graph_layers(clip, depth, faces, layers, settings):
+    """The graph form: list of (index, barycentric, depth)."""
+    image_size, cull, max_lanes = settings
+    faces = tf.broadcast_to(faces, [tf.shape(clip)[0], tf.shape(faces)[1], 3])
+    corners = tf.stop_gradient(face_corners(clip, faces))
+    real = tf.reduce_all(faces >= 0, axis=-1)
+    columns = face_corners(_columns(clip, depth), faces)
+    found, keys = [], None
+    for _ in range(layers):
+        keys = careful_keys(
+            corners,
+            real,
+            image_size,
+            cull=cull,
+            max_windows=max_lanes // 16,
+            static=False,
+            below=keys,
+        )
+        index = face_index(keys)
+        found.append((index, *rasterize_attributes.dense(index, columns)))
+    return found
+
+
+def _xla_layers(clip, depth, faces, layers, settings):
+    """The compiled form: list of (index, barycentric, depth)."""
+    (height, width), cull, _ = settings
+    columns = forms.pad_rows(_columns(clip, depth), 1, 0.0)
+    near = forms.pad_rows(tf.stop_gradient(clip[..., 2] + clip[..., 3]), 1, 0.0)
+    faces = forms.pad_rows(faces, 1, -1)
+    flat = _draw(columns, near, faces, layers, (height, width, cull))
+    return [tuple(flat[i : i + 3]) for i in range(0, 3 * layers, 3)]
+
+
+@tf.function(autograph=False)  # or an eager tape would record the loops inside
+def _draw(columns, near, faces, layers, settings):
+    """Draws all layers; a flat list of index, barycentric and depth of each."""
+    batch = columns.shape[0]
+
+    @tf.custom_gradient
+    def draw(columns):
+        found, below = [], ()
+        for _ in range(layers):
+            keys, *values = forms.by_parts(
+                _visible, settings, batch, columns, near, faces, *below
+            )
+            below = (keys,)
+            found.append(values)
+
+        def gradient(*upstream):
+            total = 0.0
+            for i, fragments in enumerate(found):
+                up = upstream[3 * i + 1 : 3 * i + 3]
+                (part,) = forms.by_parts(
+                    _visible_gradient, (), batch, *fragments, *up, columns, faces
+                )
+                total += part
+            return total
+
+        return [value for fragments in found for value in fragments], gradient
+
+    return draw(columns)
+
+
+def _columns(clip, depth):
+    """Clip x, y, w and depth of the vertices, [B, V, 4]."""
+    return tf.stack([clip[..., 0], clip[..., 1], clip[..., 3], depth], axis=-1)
+
+
+def _visible(columns, near, faces, *rest):
+    """Keys, index, barycentric and depth of one layer; two compiled programs."""
+    *below, height, width, cull = rest
+    keys, any_cut, *found = _front(columns, near, faces, height, width, cull, *below)
+
+    def careful():
+        return _with_cut(columns, near, faces, keys, height, width, cull, *below)
+
+    # Faces across the near plane are rare: their program is compiled when they come.
+    return tf.cond(any_cut, careful, lambda: (keys, *found))
+
+
+@forms.compiled
+def _front(columns, near, faces, height, width, cull, below=None):
+    """Draws the faces in front of the camera; tells whether others are left."""
+    batch = tf.shape(columns)[0]
+    clip = _clip(columns, near)
+    table = rasterize_front.vertex_table(clip, height, width)
+    corners = rasterize_front.corner_table(table, faces, batch)
+    shape = (batch, tf.shape(faces)[1], height, width)
+    keys, cut = rasterize_front.front_keys(*corners, shape, cull, below)
+    index = face_index(keys)
+    found = rasterize_attributes.compact(index, columns, faces, in_front=True)
+    return keys, tf.reduce_any(cut), index, *found
+
+
+@forms.compiled
+def _with_cut(columns, near, faces, keys, height, width, cull, below=None):
+    """Draws the faces that cross the near plane over the others."""
+    batch = tf.shape(columns)[0]
+    clip = _clip(columns, near)
+    table = rasterize_front.vertex_table(clip, height, width)
+    corners, parity, real = rasterize_front.corner_table(table, faces, batch)
+    cut = rasterize_front.cut_faces(corners, real)
+    whole = tf.broadcast_to(faces, [batch, tf.shape(faces)[1], 3])
+    careful = careful_keys(
+        face_corners(clip, whole),
+        tf.reshape(cut, tf.shape(whole)[:2]),
+        (height, width),
+        cull=cull,
+        max_windows=_CAREFUL_WINDOWS,
+        static=True,
+        below=below,
+    )
+    del parity
+    keys = tf.maximum(keys, careful)
+    index = face_index(keys)
+    return keys, index, *rasterize_attributes.compact(index, columns, faces)
+
+
+@forms.compiled
+def _visible_gradient(index, barycentric, z, up_barycentric, up_z, columns, faces):
+    """Gradient of the columns, as a tuple of one."""
+    return (
+        rasterize_attributes.compact_gradient(
+            (index, barycentric, z), (up_barycentric, up_z), columns, faces
+        ),
+    )
+
+
+def _clip(columns, near):
+    """Clip coordinates from the columns and the distance to the near plane."""
+    x, y, w, _ = tf.unstack(columns, axis=-1)
+    return tf.stack([x, y, near - w, w], axis=-1)

@@ -1,4 +1,7 @@
-"""The z-buffer under `rasterize`: candidate windows, depth test, visible face.
+"""The careful depth test: every face, however it lies, and no compilation needed.
+
+Used for all faces in the graph form, and in the compiled form for faces that cross the
+near plane.
 
 Formulation: the pixel box of every face is cut into 4x4 windows that start at the
 box's own corner. The list of (face, window) pairs is the only ragged quantity; all work
@@ -8,10 +11,10 @@ smaller face index) resolves visibility. No gradient flows through this module.
 
 import tensorflow as tf
 
+from tfrender.ops.rasterize_keys import encode, face_word
+
 _SIDE = 4  # of a window, pixels: best or within 10% for face boxes of 1 to 8 pixels
 _EPS = 2.0**-23  # float32
-_LOW_BITS = 0x7FFFFFFF
-_FAR_BITS = 0x7F800000  # of +infinity; positive floats order like their bits
 _TINY = 1e-30
 
 # Columns of the face table: three edge planes (dx, dy, constant), the planes of
@@ -19,7 +22,7 @@ _TINY = 1e-30
 _COLUMNS = 20
 
 
-def visible_faces(corners, real, image_size, *, cull, max_windows, capacity):
+def careful_keys(corners, real, image_size, *, cull, max_windows, static, below=None):
     """Finds the nearest face at every pixel centre.
 
     Args:
@@ -27,11 +30,13 @@ def visible_faces(corners, real, image_size, *, cull, max_windows, capacity):
         real: [B, F] bool, False for padding.
         image_size: (height, width).
         cull: "none", "back" or "front".
-        max_windows: windows in one pass of the dynamic form.
-        capacity: None, or the static number of windows in one pass.
+        max_windows: windows in one pass.
+        static: True for passes of exactly that size, which compile.
+        below: None, or [B, H, W] int64 keys of the layer in front: only what lies
+            behind them counts.
 
     Returns:
-        [B, H, W] int32 face index, -1 where empty.
+        [B, H, W] int64 keys of `rasterize_keys`.
     """
     height, width = image_size
     batch, face_count = tf.shape(corners)[0], tf.shape(corners)[1]
@@ -50,14 +55,19 @@ def visible_faces(corners, real, image_size, *, cull, max_windows, capacity):
     last = tf.cumsum(windows)
     total = tf.concat([tf.zeros([1], tf.int64), last], 0)[-1]
     first = last - windows
-    if capacity is None:
+    size = max_windows
+    if not static:
         size = tf.cast(tf.minimum(total, max_windows), tf.int32)
-    else:
-        size = capacity
     pixels = batch * height * width
+
+    if below is not None:
+        below = tf.reshape(below, [-1])
 
     def one_pass(start, keys):
         pixel, key = _lanes(table, first, start, total, size, face_count, image_size)
+        if below is not None:
+            front = tf.gather(below, tf.maximum(pixel, 0))
+            key = tf.where(key < front, key, -1)
         best = tf.math.unsorted_segment_max(
             tf.reshape(key, [-1]), tf.reshape(pixel, [-1]), pixels
         )
@@ -71,11 +81,7 @@ def visible_faces(corners, real, image_size, *, cull, max_windows, capacity):
         shape_invariants=(tf.TensorShape([]), empty.shape),
         parallel_iterations=1,
     )
-    low = tf.cast(
-        tf.bitwise.bitwise_and(keys, tf.constant(_LOW_BITS, tf.int64)), "int32"
-    )
-    index = tf.where(keys < 0, -1, _LOW_BITS - low)
-    return tf.reshape(index, [batch, height, width])
+    return tf.reshape(keys, [batch, height, width])
 
 
 def _ordered(corners):
@@ -275,10 +281,7 @@ def _lanes(table, first, start, total, size, face_count, image_size):
     inside &= edge[4] > 0.0
     distance = edge[3] / tf.where(edge[4] > 0.0, edge[4], 1.0)  # z + w
     inside &= distance >= 0.0  # in front of the near plane
-    # abs makes -0 into +0, whose bits are the smallest.
-    bits = tf.cast(tf.bitcast(tf.abs(distance), tf.int32), tf.int64)
-    face = tf.cast(owner % face_count, tf.int64)[:, tf.newaxis]
-    key = (_FAR_BITS - bits) * (1 << 32) + (_LOW_BITS - face)
+    key = encode(distance, face_word(owner % face_count)[:, tf.newaxis])
     key = tf.where(inside & boxed, key, -1)
     base = (owner // face_count)[:, tf.newaxis] * (height * width)
     offset = tf.cast(column[16] + v, tf.int32) * width + tf.cast(
