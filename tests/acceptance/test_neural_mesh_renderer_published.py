@@ -44,14 +44,13 @@ def teapot():
     return among_zeros(vertices.astype(np.float32)), two_sided(mesh.faces)
 
 
-@pytest.fixture(scope="module", params=["dynamic", "static"])
+@pytest.fixture(scope="module", params=["graph", "xla"])
 def teapot_pictures(request):
     """Coverage and depth of the teapot, 256 x 256 without supersampling."""
     vertices, faces = teapot()
-    capacity = 30000 if request.param == "static" else None
     camera = cameras.from_neural_renderer(EYE)
     projected = project_faces(camera, tf.constant(vertices), faces)
-    got = neural_rasterize(projected, (256, 256), capacity=capacity)
+    got = neural_rasterize(projected, (256, 256), form=request.param)
     return neural_images(got, projected, eps=1e-4)
 
 

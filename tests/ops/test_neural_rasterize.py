@@ -63,7 +63,7 @@ def run(faces, size=SIZE, form="eager", **settings):
     faces = tf.convert_to_tensor(faces, tf.float32)
     faces = faces[tf.newaxis] if faces.shape.rank == 3 else faces
     if form == "xla":
-        settings.setdefault("capacity", 40)
+        settings["form"] = "xla"
     function = tf.function(
         lambda f: neural_rasterize(f, size, **settings), jit_compile=form == "xla"
     )
@@ -339,7 +339,7 @@ def test_meshes_without_faces_and_saved_models_work(tmp_path):
         ({"image_size": (0, 4)}, "`image_size`"),
         ({"near": 0.0}, "`near`"),
         ({"near": 2.0, "far": 1.0}, "`far`"),
-        ({"capacity": 0}, "`capacity`"),
+        ({"form": "dynamic"}, "`form`"),
     ],
 )
 def test_wrong_arguments_are_named(change, match):

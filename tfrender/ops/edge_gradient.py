@@ -27,6 +27,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrender import checks
+from tfrender.ops import forms
 from tfrender.ops.edge_gradient_sweep import (
     WINDOW,
     owners,
@@ -35,6 +36,8 @@ from tfrender.ops.edge_gradient_sweep import (
     scans,
     sweep,
 )
+
+_XLA_WINDOWS = 8192  # in one pass of the compiled form
 
 
 class _Rows(NamedTuple):
@@ -71,7 +74,7 @@ def edge_gradient(
     *,
     eps: float = 1e-4,
     max_lanes: int = 1 << 20,
-    capacity: int | None = None,
+    form: str | None = None,
 ) -> tf.Tensor:
     """Gives a hard rasterised image a gradient in the corners of its faces.
 
@@ -83,12 +86,9 @@ def edge_gradient(
             any orientation; visible ones must be counter-clockwise (y up).
         face_points: [B, F, 3, 2] float32 corners in NDC, x right, y up.
         eps: smallest length of a corner's way in NDC, above 0.
-        max_lanes: pixels tested in one pass of a sweep; more work is done in several
-            exact passes. Bounds memory.
-        capacity: None for the dynamic form; a number of windows of 16 pixels (and of
-            edge lines) in one pass for the static form, which compiles under
-            `jit_compile=True` (all shapes must then be static). More windows take
-            further passes: nothing is lost.
+        max_lanes: pixels tested in one pass of a sweep (at most 131,072 of them in
+            the XLA form); more work is done in several exact passes. Bounds memory.
+        form: "xla", "graph" or None for the default of `forms`.
 
     Returns:
         [B, H, W, C], equal to `image`.
@@ -100,7 +100,7 @@ def edge_gradient(
     incoming gradient, and those that no visible colour of their line can improve, are
     dropped first. Memory of the backward pass: about 56 C + 80 bytes a pixel, 500 bytes
     a face, 12 C + 40 bytes a lane of one pass and 16 C + 150 bytes an edge line of one
-    pass (max_lanes / 16 or `capacity` lines).
+    pass (max_lanes / 16 lines).
 
     Raises:
         ValueError: for wrong shapes or settings out of range.
@@ -111,19 +111,23 @@ def edge_gradient(
     checks.rank("face_points", face_points, 4)
     checks.between("eps", eps, 1e-12, 1e6)
     checks.between("max_lanes", max_lanes, WINDOW, 1 << 28)
-    if capacity is not None:
-        checks.between("capacity", capacity, 1, 1 << 24)
     if image.shape[-1] is None:
         raise ValueError(f"`image` must have known channels; got shape {image.shape}.")
-    most = max_lanes // WINDOW if capacity is None else capacity
+    compiled = forms.resolve(form) == "xla"
+    most = max_lanes // WINDOW
 
     @tf.custom_gradient
     def attach(image, points, index):
         def gradient(upstream):
-            slope = _points_gradient(
-                image, upstream, index, points, eps, (most, capacity is not None)
-            )
-            return upstream, slope, None
+            if not compiled:
+                limit = (most, False)
+                slope = _points_gradient(image, upstream, index, points, eps, limit)
+                return upstream, slope, None
+            # Padding faces are not seen, and so not read.
+            padded = forms.pad_rows(points, 1, 0.0)
+            limit = min(most, _XLA_WINDOWS)
+            slope = _compiled_gradient(image, upstream, index, padded, eps, limit)
+            return upstream, slope[:, : tf.shape(points)[1]], None
 
         return tf.identity(image), gradient
 
@@ -132,6 +136,12 @@ def edge_gradient(
         tf.cast(face_points, tf.float32),
         tf.cast(face_index, tf.int32),
     )
+
+
+@forms.compiled
+def _compiled_gradient(image, upstream, index, points, eps, most):
+    """Runs the sweeps in passes of a fixed size."""
+    return _points_gradient(image, upstream, index, points, eps, (most, True))
 
 
 def _points_gradient(image, upstream, index, points, eps, limit):

@@ -90,7 +90,7 @@ def neural_rasterize(
     near: float = 0.1,
     far: float = 100.0,
     max_lanes: int = 1 << 22,
-    capacity: int | None = None,
+    form: str | None = None,
 ) -> NeuralFragments:
     """Finds the nearest face at every pixel centre.
 
@@ -105,8 +105,7 @@ def neural_rasterize(
         near: depth in front of which nothing is seen, above 0.
         far: depth beyond which nothing is seen, and the depth of empty pixels.
         max_lanes: of `rasterize`.
-        capacity: of `rasterize`; None for the dynamic form, a number for the static
-            form, which compiles under `jit_compile=True`.
+        form: "xla", "graph" or None for the default of `forms`.
 
     Returns:
         NeuralFragments.
@@ -125,7 +124,7 @@ def neural_rasterize(
     checks.between("far", far, near, 1e30)
     face_vertices = tf.cast(face_vertices, tf.float32)
     index = _nearest_faces(
-        tf.stop_gradient(face_vertices), image_size, near, max_lanes, capacity
+        tf.stop_gradient(face_vertices), image_size, near, max_lanes, form
     )
     columns, weights, slope = _pixel_weights(index, face_vertices, image_size)
     z = tf.stop_gradient(columns[2])
@@ -150,7 +149,7 @@ def neural_images(
     *,
     eps: float = 1e-3,
     max_lanes: int = 1 << 20,
-    capacity: int | None = None,
+    form: str | None = None,
 ) -> NeuralImages:
     """Makes colour, coverage and depth pictures with the published gradient.
 
@@ -167,7 +166,7 @@ def neural_images(
         eps: of `edge_gradient`. The original has 1e-3 for colour pictures and 1e-4 for
             silhouettes and depth.
         max_lanes: of `edge_gradient`.
-        capacity: of `edge_gradient`.
+        form: "xla", "graph" or None for the default of `forms`.
 
     Returns:
         NeuralImages.
@@ -196,13 +195,13 @@ def neural_images(
         face_vertices[..., :2],
         eps=eps,
         max_lanes=max_lanes,
-        capacity=capacity,
+        form=form,
     )
     rgb = None if color is None else image[..., :-1]
     return NeuralImages(rgb, image[..., -1], fragments.depth)
 
 
-def _nearest_faces(face_vertices, image_size, near, max_lanes, capacity):
+def _nearest_faces(face_vertices, image_size, near, max_lanes, form):
     """Visible faces without the test for far, [B, H, W] int32.
 
     1 / depth is linear on the screen, so that the rules are those of an orthographic
@@ -231,7 +230,7 @@ def _nearest_faces(face_vertices, image_size, near, max_lanes, capacity):
         image_size,
         cull="back",
         max_lanes=max_lanes,
-        form=None if capacity is None else "xla",
+        form=form,
     ).face_index
 
 

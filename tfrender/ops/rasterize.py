@@ -186,7 +186,9 @@ def _layers(clip, faces, image_size, layers, depth, settings) -> list[Fragments]
     faces = tf.cast(tf.convert_to_tensor(faces), tf.int32)
     if faces.shape.rank == 2:
         faces = faces[tf.newaxis]
-    draw = _xla_layers if forms.resolve(form) == "xla" else _graph_layers
+    # XLA scatters nothing into an empty picture.
+    compiled = forms.resolve(form) == "xla" and clip.shape[0] != 0
+    draw = _xla_layers if compiled else _graph_layers
     found = draw(clip, depth, faces, layers, (size, cull, max_lanes))
     return [Fragments(*values, values[0] >= 0) for values in found]
 

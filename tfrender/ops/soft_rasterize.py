@@ -29,7 +29,7 @@ from tfrender.ops.soft_rasterize_dense import (
     checked_size,
     soft_rasterize_dense,
 )
-from tfrender.ops.surface_texels import texel_index
+from tfrender.ops.surface_texels import checked_resolution, texel_index
 
 
 def soft_rasterize(
@@ -74,7 +74,8 @@ def soft_rasterize(
         "background": background,
         "double_sided": double_sided,
     }
-    if forms.resolve(form) == "graph":
+    # XLA scatters nothing into an empty picture.
+    if forms.resolve(form) == "graph" or tf.TensorShape(face_vertices.shape)[0] == 0:
         return soft_rasterize_dense(face_vertices, face_colors, image_size, **arguments)
     vertices, size = as_float(face_vertices), checked_size(image_size)
     checks.rank("face_vertices", vertices, 4)
@@ -92,6 +93,8 @@ def soft_rasterize(
         colors = tf.cast(face_colors, dtype)
         checks.rank("face_colors", colors, 4)
         checks.dims("face_colors", colors, None, None, None)
+        if colors.shape[2] != 3:
+            checked_resolution(colors)
         behind = as_rows(background, dtype)[:, 0]
         behind = tf.broadcast_to(behind, [tf.shape(behind)[0], colors.shape[-1]])
         behind = tf.ensure_shape(behind, [behind.shape[0], colors.shape[-1]])
@@ -167,25 +170,27 @@ def _alpha_gradient(vertices, numbers, alpha, up_alpha, height, width, modes, si
 
 @forms.compiled
 def _soft(vertices, colors, background, numbers, height, width, modes, sided):
-    """Alpha, rgb, first depth and total share, by softmax over depth."""
+    """Alpha, rgb, first depth, share of the background and of all: softmax."""
     what = _drawing(vertices, colors, numbers, (height, width), modes, sided)
     pictures = soft_windows.add_up(what)
     shape = [what.sizes[0], height, width]
     rest = _background_share(what, pictures.first)
+    # The two loops may round a face of no size differently, and find and lose it.
+    rest = tf.where(pictures.share + rest < 1e-20, 1.0, rest)
     total = pictures.share + rest
     behind = _by_pixel(background, shape)
     rgb = [
         (color + rest * behind[:, c]) / total for c, color in enumerate(pictures.colors)
     ]
     rgb = tf.reshape(tf.stack(rgb, axis=-1), [*shape, len(rgb)])
-    kept = [tf.reshape(v, shape) for v in (pictures.first, total)]
+    kept = [tf.reshape(v, shape) for v in (pictures.first, rest, total)]
     return _finished_alpha(what, vertices, pictures), rgb, *kept
 
 
 @forms.compiled
 def _soft_gradient(vertices, colors, background, numbers, alpha, rgb, *rest):
     """Gradients of vertices, colours and (for each item) background."""
-    first, total, up_alpha, up_rgb, height, width, modes, sided = rest
+    first, behind, total, up_alpha, up_rgb, height, width, modes, sided = rest
     what = _drawing(vertices, colors, numbers, (height, width), modes, sided)
     flat = tf.reshape(up_rgb / total[..., tf.newaxis], [-1, up_rgb.shape[-1]])
     first = tf.reshape(first, [-1])
@@ -197,7 +202,7 @@ def _soft_gradient(vertices, colors, background, numbers, alpha, rgb, *rest):
         tf.unstack(flat, axis=-1),
         first,
     )
-    behind = flat * _background_share(what, first)[:, tf.newaxis]
+    behind = flat * tf.reshape(behind, [-1, 1])
     behind = tf.reshape(behind, [what.sizes[0], height * width, flat.shape[-1]])
     return (
         tf.reshape(rows, tf.shape(vertices)),
@@ -224,14 +229,15 @@ def _hard_gradient(vertices, colors, background, numbers, alpha, rgb, *rest):
     what = _drawing(vertices, colors, numbers, (height, width), modes, sided)
     whole = tf.broadcast_to(background, [what.sizes[0], background.shape[1]])
     with tf.GradientTape() as tape:
-        tape.watch([colors, whole])
+        tape.watch([what.rows, colors, whole])
         image = _face_colors(what, colors, whole, index)
-    slopes = tape.gradient(image, [colors, whole], up_rgb)
+    total, *slopes = tape.gradient(
+        image, [what.rows, colors, whole], up_rgb, unconnected_gradients="zero"
+    )
     up_alpha = _up_alpha(vertices, alpha, up_alpha, modes)
-    if up_alpha is None:
-        return tf.zeros_like(vertices), *slopes
-    rows, _ = soft_windows.add_gradients(what, up_alpha, None, [], None)
-    return tf.reshape(rows, tf.shape(vertices)), *slopes
+    if up_alpha is not None:
+        total += soft_windows.add_gradients(what, up_alpha, None, [], None)[0]
+    return tf.reshape(total, tf.shape(vertices)), *slopes
 
 
 def _drawing(vertices, colors, numbers, image_size, modes, double_sided):

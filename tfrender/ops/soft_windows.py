@@ -359,7 +359,8 @@ def _share(lane, first, what):
     """Softmax share s_j = D exp((first - z_j) / unit), [1, SIZE]."""
     near, far = what.depth_range
     depth = tf.where(lane.seen, lane.pairs.depth, first)
-    log_share = (first - depth) / ((far - near) * what.blend.gamma)
+    # `first` is the least depth, but another loop may have rounded it differently.
+    log_share = tf.minimum(first - depth, 0.0) / ((far - near) * what.blend.gamma)
     log_share += tf.math.log_sigmoid(lane.pairs.logit)
     return tf.where(lane.seen, tf.exp(log_share), 0.0)
 

@@ -73,7 +73,7 @@ def sample_texels(
         ValueError: for wrong shapes, or texels that are no square number.
     """
     texels = as_float(texels)
-    resolution = _checked_resolution(texels)
+    resolution = checked_resolution(texels)
     checks.rank("face_index", face_index, 3)
     checks.dims("weights", weights, None, None, 3)
     face = tf.cast(face_index, tf.int32)
@@ -141,7 +141,7 @@ def texel_centers(resolution: int) -> tf.Tensor:
     return tf.concat([weights, 1.0 - tf.reduce_sum(weights, -1, keepdims=True)], -1)
 
 
-def _checked_resolution(texels) -> int:
+def checked_resolution(texels) -> int:
     """R of texels [.., F, R*R, C], or a ValueError."""
     shape = texels.shape
     count = shape[-2] if shape.rank in (3, 4) else None
