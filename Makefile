@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 # Quiet TensorFlow's start-up lines; its errors stay.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint bench install clean
+.PHONY: demo test test-all lint bench install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m tools.demo --output_dir=demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

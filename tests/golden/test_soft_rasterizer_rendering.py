@@ -5,13 +5,14 @@ the depth range count in alpha, hence `depth_clip_alpha=False`.
 """
 
 import json
+import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.golden import cases
-from tests.ops.soft_scenes import each_form
+from tests.ops.soft_scenes import each_form, forms_and
 from tfrender import cameras
 from tfrender.ops.rasterize_corners import face_corners
 from tfrender.ops.soft_blend import SoftBlend, SoftModes
@@ -50,8 +51,11 @@ def channels_first(images):
 
 
 @pytest.mark.parametrize("dtype", [tf.float64, tf.float32], ids=["float64", "float32"])
-@each_form
-@each("grad_face_vertices", "grad_face_textures", "valid")
+@forms_and(
+    "path",
+    cases.holding(SYSTEM, *RENDERINGS, "grad_face_vertices", "valid"),
+    every=1 if "TFRENDER_GOLDEN_DIR" in os.environ else 15,
+)
 def test_pictures_and_gradients_equal_the_original(path, draw, dtype):
     data = cases.load(path)
     size, arguments = settings(data)

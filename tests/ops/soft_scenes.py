@@ -15,8 +15,32 @@ IMPLEMENTATIONS = {
     "windows": functools.partial(soft_rasterize, form="xla"),
 }
 each_form = pytest.mark.parametrize(
-    "draw", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS.keys()
+    "draw",
+    [
+        pytest.param(draw, id=form, marks=[] if form == "dense" else pytest.mark.slow)
+        for form, draw in IMPLEMENTATIONS.items()
+    ],
 )
+
+
+def forms_and(name, values, every):
+    """Parameters `draw` and another: the dense form with all values, the compiled one
+    with a few, spread evenly: it is the same code for all and takes seconds to compile.
+    """
+    values = list(values)
+    dense, windows = IMPLEMENTATIONS.items()
+    each = [(*dense, value) for value in values]
+    each += [(*windows, value) for value in values[::every]]
+    label = (lambda v: "-".join(map(str, v[:3]))) if name == "modes" else str
+    return pytest.mark.parametrize(
+        f"draw,{name}",
+        [(draw, value) for _, draw, value in each],
+        ids=[
+            f"{form}-{getattr(value, 'stem', label(value))}" for form, _, value in each
+        ],
+    )
+
+
 SIZE = (9, 13)  # odd, height is not width
 DEPTHS = (1.0, 10.0)
 SOFT = SoftBlend(sigma=5e-3, gamma=0.05)

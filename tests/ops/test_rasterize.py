@@ -85,6 +85,11 @@ FORMS = {  # how a caller may come by the two forms
     "within-xla": {"form": "xla"},
 }
 
+EACH_FORM = [
+    pytest.param(form, marks=pytest.mark.slow) if form == "eager-xla" else form
+    for form in FORMS
+]
+
 
 def run(vertices, faces, camera, size, form="eager", **settings):
     """Rasterises one mesh in one of the forms."""
@@ -113,7 +118,7 @@ def check_against_rays(vertices, faces, camera, size, form, share=0.97):
     return got
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", EACH_FORM)
 @pytest.mark.parametrize("camera", [PERSPECTIVE, ORTHOGRAPHIC])
 def test_every_pixel_equals_ray_casting(form, camera):
     got = check_against_rays(*soup(0), camera, SIZE, form)

@@ -14,6 +14,7 @@ from tests.ops.soft_scenes import (
     TABLE,
     each_form,
     facing,
+    forms_and,
     image_of,
     same,
     soup,
@@ -27,7 +28,6 @@ from tfrender.ops.soft_rasterize_dense import soft_rasterize_dense
 ALL_MODES = [
     SoftModes(*names) for names in itertools.product(DISTANCES, COLORS[:2], ALPHAS)
 ]
-each_mode = pytest.mark.parametrize("modes", ALL_MODES, ids=lambda m: "-".join(m[:3]))
 
 
 def segment_distance(p, a, b):
@@ -92,8 +92,7 @@ def definition(faces, colors, modes, blend=SOFT):
     return rgb, alpha
 
 
-@each_form
-@each_mode
+@forms_and("modes", ALL_MODES, every=7)
 def test_every_mode_equals_the_loop(draw, modes):
     faces, colors = soup(0, batch=2)
     image = image_of(draw, faces, colors, modes=modes)
@@ -104,8 +103,7 @@ def test_every_mode_equals_the_loop(draw, modes):
     assert np.ptp(image[..., 3]) > 0.3
 
 
-@each_form
-@each_mode
+@forms_and("modes", ALL_MODES, every=10)
 def test_every_mode_is_one_graph_for_all_batches_and_settings(draw, modes):
     traces = []
     near = tf.constant(1.0)
@@ -159,8 +157,7 @@ def differences(function, value, step=1e-6):
     return slope
 
 
-@each_form
-@pytest.mark.parametrize("scene", ["flat", "slanted", "full", "full texels"])
+@forms_and("scene", ["full texels", "flat", "slanted", "full"], every=4)
 @pytest.mark.parametrize("distance", ["euclidean", "barycentric"])
 def test_gradients_equal_finite_differences(draw, scene, distance):
     faces, colors = soup(3, count=3)
@@ -234,8 +231,7 @@ def test_the_order_of_faces_does_not_matter(draw):
     same(got, want, 1e-5)
 
 
-@each_form
-@pytest.mark.parametrize("kind", ALPHAS)
+@forms_and("kind", ALPHAS, every=3)
 def test_padding_changes_nothing(draw, kind):
     faces, colors = soup(7, batch=2)
     modes = SoftModes(alpha=kind)

@@ -8,6 +8,7 @@ from tests.ops.soft_scenes import (
     SOFT,
     TABLE,
     each_form,
+    forms_and,
     image_of,
     same,
     soup,
@@ -81,8 +82,7 @@ def broken_scenes(count):
     return np.where(keep, faces, 0.0).astype(np.float32)
 
 
-@each_form
-@pytest.mark.parametrize(
+@forms_and(
     "modes",
     [
         SoftModes(),
@@ -92,7 +92,7 @@ def broken_scenes(count):
         SoftModes("hard", alpha="sum", interpolation_gradient=True),
         SoftModes("barycentric", alpha="hard", skip_degenerate=False),
     ],
-    ids=str,
+    every=5,
 )
 @pytest.mark.parametrize("sigma", [1e-7, 1e-2])
 def test_broken_scenes_give_finite_pictures_and_gradients(draw, modes, sigma):

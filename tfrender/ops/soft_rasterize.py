@@ -176,7 +176,7 @@ def _soft(vertices, colors, background, numbers, height, width, modes, sided):
     shape = [what.sizes[0], height, width]
     rest = _background_share(what, pictures.first)
     # The two loops may round a face of no size differently, and find and lose it.
-    rest = tf.where(pictures.share + rest < 1e-20, 1.0, rest)
+    rest = tf.where(pictures.share + rest < 1e-20, tf.ones_like(rest), rest)
     total = pictures.share + rest
     behind = _by_pixel(background, shape)
     rgb = [
