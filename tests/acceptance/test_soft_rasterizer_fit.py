@@ -3,7 +3,9 @@
 A sphere of 162 vertices is fitted to 32 x 32 pictures of a coloured star-shaped body of
 642 (own work, in the golden folder); the other 16 pictures, drawn from other views,
 tell how well. The sphere that it starts from has an IoU of 0.77 there, an error of
-colour of 0.27; the original's kernels reach 0.94 and 0.045 by the same rules.
+colour of 0.27; the original's kernels reach 0.938 to 0.942 and 0.044 to 0.046 by the
+same rules, the layer 0.942 and 0.046 in the mean of ten seeds. A single run ends up to
+0.007 of IoU away from that, whatever rounding has made of it: hence the bar.
 """
 
 import keras
@@ -106,4 +108,4 @@ def test_shape_and_colours_are_found(path):
     with forms.default_form("xla"):
         vertices, colors = fit(data)
     iou, error = judge(data, vertices, colors)
-    assert iou >= 0.94 and error <= 0.05
+    assert iou >= 0.93 and error <= 0.05

@@ -284,6 +284,9 @@ class TestWriting:
                 lambda x: {"y": x}, tf.TensorSpec([1, 2], tf.float32, name="x")
             ),
             "dict of outputs": concrete(lambda x: x, free),
+            "graph form": concrete(
+                lambda x: {"y": tf.function(tf.exp, jit_compile=True)(x)}, free
+            ),
         }
         for message, function in cases.items():
             with pytest.raises(ValueError, match=message):

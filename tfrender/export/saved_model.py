@@ -225,6 +225,13 @@ def _check_signature(name: str, function) -> None:
             f"signature {name!r}: expected a dict of outputs; "
             f"got {type(function.structured_outputs).__name__}."
         )
+    parts = function.graph.as_graph_def().library.function
+    if any(part.attr["_XlaMustCompile"].b for part in parts):
+        raise ValueError(
+            f"signature {name!r}: expected the graph form of renderers, which servers "
+            "without XLA can run; got the XLA form. Trace the function inside "
+            '`with tfrender.ops.default_form("graph"):`.'
+        )
 
 
 def _next_version(base: pathlib.Path) -> int:

@@ -31,15 +31,15 @@ DivNoNan Einsum Elu EluGrad Equal Erf Erfc Erfinv Exp Expm1 Floor FloorDiv Floor
 Greater GreaterEqual Imag Inv InvGrad Invert IsFinite IsInf IsNan L2Loss LeakyRelu
 LeakyReluGrad LeftShift Less LessEqual Lgamma Log Log1p LogSoftmax LogicalAnd
 LogicalNot LogicalOr MatMul Max Maximum Mean Min Minimum Mod Mul MulNoNan Ndtri Neg
-NextAfter NotEqual Pow Prod Real RealDiv Reciprocal ReciprocalGrad Relu Relu6
-Relu6Grad ReluGrad RightShift Rint Round Rsqrt RsqrtGrad SegmentMax SegmentMaxV2
+NextAfter NotEqual PopulationCount Pow Prod Real RealDiv Reciprocal ReciprocalGrad Relu
+Relu6 Relu6Grad ReluGrad RightShift Rint Round Rsqrt RsqrtGrad SegmentMax SegmentMaxV2
 SegmentMean SegmentMin SegmentMinV2 SegmentProd SegmentProdV2 SegmentSum SegmentSumV2
-Selu SeluGrad Sigmoid SigmoidGrad Sign Sin Sinh Softmax
-SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign SoftsignGrad
-SparseMatMul SparseSegmentMean SparseSegmentSum SparseSoftmaxCrossEntropyWithLogits
-Sqrt SqrtGrad Square SquaredDifference Sub Sum Tan Tanh TanhGrad TopK TopKV2
-TruncateDiv TruncateMod UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd
-UnsortedSegmentSum Xdivy Xlog1py Xlogy Zeta
+Selu SeluGrad Sigmoid SigmoidGrad Sign Sin Sinh Softmax SoftmaxCrossEntropyWithLogits
+Softplus SoftplusGrad Softsign SoftsignGrad SparseMatMul SparseSegmentMean
+SparseSegmentSum SparseSoftmaxCrossEntropyWithLogits Sqrt SqrtGrad Square
+SquaredDifference Sub Sum Tan Tanh TanhGrad TopK TopKV2 TruncateDiv TruncateMod
+UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum Xdivy
+Xlog1py Xlogy Zeta
 """
 
 _ALGEBRA = """

@@ -35,7 +35,7 @@ from tfrender.ops.soft_blend import (
 from tfrender.ops.soft_rasterize import soft_rasterize
 from tfrender.ops.surface_texels import texel_centers, texels_from_atlas
 
-# A softer edge than this reaches pixels enough to learn from.
+# Pixels around it that an edge must reach for a shape to learn from them.
 _NARROWEST = 0.5
 
 
@@ -77,8 +77,9 @@ class SoftRasterizer(MeshLayer):
             point outwards for both sides of a face; vertex colours are lit by the
             normals of vertices; textures are read as its OBJ loader does.
         **kwargs: the other settings of `MeshLayer`, of which "mipmap" textures are not
-            accepted. `double_sided` is the original's "fill_back"; `supersampling` 2
-            its "anti_aliasing".
+            accepted. `double_sided` is the original's "fill_back"; without it backs
+            count neither in colour nor in coverage. `supersampling` 2 is its
+            "anti_aliasing".
 
     Call arguments: see `MeshLayer`, and
         texels: [B, F, R*R, C] or [F, R*R, C], a source of colour like the others.
@@ -232,13 +233,14 @@ class SoftRasterizer(MeshLayer):
         """Lit colours of the corners [B, F, 3, C], or texels [B, F, R*R, C]."""
         surface, resolution = scene.appearance, self.texel_resolution
         if texels is not None:
-            texels = _batched(texels, tf.shape(scene.vertices)[0])
+            texels = _batched("texels", texels, tf.shape(scene.vertices)[0])
             resolution = round((texels.shape[2] or 0) ** 0.5)
+            checks.dims("texels", texels, resolution**2, None)
         elif self.parity and surface.texture is not None and surface.uv is not None:
             uv = tf.convert_to_tensor(surface.uv)
             if uv.shape.rank < 4:
                 uv = face_corners(uv, scene.faces)
-            uv = _batched(uv, tf.shape(scene.vertices)[0])
+            uv = _batched("uv", uv, tf.shape(scene.vertices)[0])
             texels = texels_from_atlas(surface.texture, uv, resolution)
         textured = surface.texture is not None or surface.texture_cubes is not None
         weights = tf.eye(3)
@@ -255,14 +257,14 @@ class SoftRasterizer(MeshLayer):
         if self.parity and surface.vertex_colors is not None and scene.normals is None:
             normals = vertex_normals(scene.vertices, scene.faces)
             scene = scene._replace(normals=normals)
-        normal = self._normals(scene, points)
+        normal = self._normals(scene, points, two_sided=not self.parity)
         position = interpolate(scene.vertices, scene.faces, points)
         return self.light(color, normal, scene.camera, position)
 
-    def _normals(self, scene, fragments):
-        """Normals of the side that is seen, of the front in parity."""
+    def _normals(self, scene, fragments, two_sided=True):
+        """Normals of the side that is seen, or of the outside."""
         front = shows_front(scene.camera, scene.corners())
-        if self.parity:
+        if not two_sided:
             front = tf.ones_like(front)
         outward = self.face_normals(scene)
         return surface_normals(outward, front, scene.faces, fragments, scene.normals)
@@ -282,7 +284,7 @@ class SoftRasterizer(MeshLayer):
                 f"SoftRasterizer: at sigma {sigma:.3g} and dist_eps {dist_eps:.3g} "
                 f"edges reach {radius:.2g} pixels of a picture {height} pixels high, "
                 f"less than {_NARROWEST}: shapes get little or no gradient.",
-                stacklevel=4,
+                stacklevel=2,
             )
 
     def _without_slope(self, name, picture, corners):
@@ -355,12 +357,12 @@ def _number(value) -> float | None:
     return None if value is None else float(value)
 
 
-def _batched(values, batch):
+def _batched(name, values, batch):
     """[B, F, N, C] of values with or without a batch axis."""
     values = tf.cast(values, tf.float32)
     if values.shape.rank == 3:
         values = values[tf.newaxis]
-    checks.rank("texels", values, 4)
+    checks.rank(name, values, 4)
     shape = tf.concat([[batch], tf.shape(values)[1:]], 0)
     static = [None, *values.shape[1:]]
     return tf.ensure_shape(tf.broadcast_to(values, shape), static)

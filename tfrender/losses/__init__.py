@@ -1,5 +1,27 @@
 """Losses, one value per example."""
 
 from tfrender.losses.images import CrossEntropySum, cross_entropy_sum, squared_error
+from tfrender.losses.meshes import (
+    cotangent_laplacian_loss,
+    edge_length_loss,
+    flatten_loss,
+    normal_consistency_loss,
+    uniform_laplacian_loss,
+)
+from tfrender.losses.points import ChamferDistance, chamfer_loss
+from tfrender.losses.silhouettes import SilhouetteIoU, silhouette_iou_loss
 
-__all__ = ["CrossEntropySum", "cross_entropy_sum", "squared_error"]
+__all__ = [
+    "ChamferDistance",
+    "CrossEntropySum",
+    "SilhouetteIoU",
+    "chamfer_loss",
+    "cotangent_laplacian_loss",
+    "cross_entropy_sum",
+    "edge_length_loss",
+    "flatten_loss",
+    "normal_consistency_loss",
+    "silhouette_iou_loss",
+    "squared_error",
+    "uniform_laplacian_loss",
+]

@@ -8,12 +8,28 @@ from tfrender.metrics.images import (
     psnr,
     silhouette_iou,
 )
+from tfrender.metrics.meshes import (
+    chamfer_squared,
+    chamfer_unsquared,
+    f_score,
+    hausdorff,
+    normal_consistency,
+    point_scores,
+    voxel_iou,
+)
 
 __all__ = [
     "absolute_error",
+    "chamfer_squared",
+    "chamfer_unsquared",
+    "f_score",
     "foreground",
+    "hausdorff",
     "normal_angle",
+    "normal_consistency",
     "picture_scores",
+    "point_scores",
     "psnr",
     "silhouette_iou",
+    "voxel_iou",
 ]

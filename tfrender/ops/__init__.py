@@ -1,26 +1,125 @@
 """Differentiable primitives: tensors in, tensors out, stock TensorFlow ops only."""
 
+from tfrender.ops.antialias import antialias, antialias_silhouette
+from tfrender.ops.edge_gradient import edge_gradient
+from tfrender.ops.forms import default_form
 from tfrender.ops.image_shading import render_styles
 from tfrender.ops.interpolate import interpolate, interpolate_corners
+from tfrender.ops.mipmaps import build_mipmaps, texture_footprint
+from tfrender.ops.nearest_points import Nearest, nearest_points
+from tfrender.ops.neural_rasterize import (
+    NeuralFragments,
+    NeuralImages,
+    neural_images,
+    neural_rasterize,
+    project_faces,
+)
+from tfrender.ops.opposite_corners import opposite_corners
 from tfrender.ops.phong import (
     composite_on_white,
     foreground_mask,
     light_direction,
     phong_shading,
 )
-from tfrender.ops.rasterize import Fragments, rasterize, rasterize_mesh
+from tfrender.ops.rasterize import (
+    Fragments,
+    rasterize,
+    rasterize_layers,
+    rasterize_mesh,
+)
 from tfrender.ops.resample_volume import resample_volume
+from tfrender.ops.sample_texture import (
+    border_centered_uv,
+    sample_texture,
+    wrap_to_unit,
+)
+from tfrender.ops.shade import (
+    AmbientLight,
+    DirectionalLight,
+    Material,
+    PointLight,
+    SphericalHarmonicLight,
+    shade,
+)
+from tfrender.ops.soft_blend import SoftBlend, SoftModes
+from tfrender.ops.soft_rasterize import soft_rasterize
+from tfrender.ops.soft_rasterize_dense import SoftImages, soft_rasterize_dense
+from tfrender.ops.spherical_harmonics import (
+    diffuse_coefficients,
+    spherical_harmonic_basis,
+    spherical_harmonic_light,
+)
+from tfrender.ops.surface_texels import (
+    sample_texels,
+    texel_centers,
+    texel_index,
+    texels_from_atlas,
+)
+from tfrender.ops.texture_cubes import (
+    cubes_from_uv,
+    cubes_from_vertex_colors,
+    cubes_to_atlas,
+    sample_texture_cubes,
+)
+from tfrender.ops.triangle_normals import (
+    guarded_unit,
+    triangle_cross,
+    triangle_normals,
+)
 
 __all__ = [
+    "AmbientLight",
+    "DirectionalLight",
     "Fragments",
+    "Material",
+    "Nearest",
+    "NeuralFragments",
+    "NeuralImages",
+    "PointLight",
+    "SoftBlend",
+    "SoftImages",
+    "SoftModes",
+    "SphericalHarmonicLight",
+    "antialias",
+    "antialias_silhouette",
+    "border_centered_uv",
+    "build_mipmaps",
     "composite_on_white",
+    "cubes_from_uv",
+    "cubes_from_vertex_colors",
+    "cubes_to_atlas",
+    "default_form",
+    "diffuse_coefficients",
+    "edge_gradient",
     "foreground_mask",
+    "guarded_unit",
     "interpolate",
     "interpolate_corners",
     "light_direction",
+    "nearest_points",
+    "neural_images",
+    "neural_rasterize",
+    "opposite_corners",
     "phong_shading",
+    "project_faces",
     "rasterize",
+    "rasterize_layers",
     "rasterize_mesh",
     "render_styles",
     "resample_volume",
+    "sample_texels",
+    "sample_texture",
+    "sample_texture_cubes",
+    "shade",
+    "soft_rasterize",
+    "soft_rasterize_dense",
+    "spherical_harmonic_basis",
+    "spherical_harmonic_light",
+    "texel_centers",
+    "texel_index",
+    "texels_from_atlas",
+    "texture_footprint",
+    "triangle_cross",
+    "triangle_normals",
+    "wrap_to_unit",
 ]
