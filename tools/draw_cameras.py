@@ -40,9 +40,14 @@ def draw(mesh: io.Mesh, azimuths: np.ndarray) -> np.ndarray:
     projection = cameras.perspective(np.full(count, FOV_DEG))
     camera = cameras.Camera(view, projection)
     vertices = tf.repeat(tf.constant(mesh.vertices)[tf.newaxis], count, axis=0)
-    pictures = ops.render_styles(
-        vertices, tf.constant(mesh.faces), camera, (SIDE, SIDE), ("lambert", "alpha")
-    )
+    with ops.default_form("graph"):
+        pictures = ops.render_styles(
+            vertices,
+            tf.constant(mesh.faces),
+            camera,
+            (SIDE, SIDE),
+            ("lambert", "alpha"),
+        )
     grey = pictures["lambert"] + 1.0 - pictures["alpha"]
     color = tf.repeat(grey, 3, axis=-1).numpy()
     return np.stack([io.to_uint8(picture) for picture in color])

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from datasets.rendernet.examples import PIXELS_PER_VOXEL
-from tfrender import cameras, checks, geometry, io
+from tfrender import cameras, checks, geometry, io, ops
 from tfrender.ops import image_shading
 
 STYLES = tuple(style for style in image_shading.STYLES if style != "alpha")
@@ -132,14 +132,16 @@ def draw_view(
     top, left, height, width = _object_box(vertices, camera, side)
     if settings.style == "ambient_occlusion":  # its reach is a share of the picture
         top, left, height, width = 0, 0, side, side
-    pictures: Mapping[str, tf.Tensor] = image_shading.render_styles(
-        tf.constant(vertices)[tf.newaxis],
-        tf.constant(faces),
-        cameras.crop(camera, (side, side), (top, left, height, width)),
-        (height, width),
-        (settings.style,),
-        supersample=settings.supersample,
-    )
+    # Every picture has another size: compiling for each would take longer than drawing.
+    with ops.default_form("graph"):
+        pictures: Mapping[str, tf.Tensor] = ops.render_styles(
+            tf.constant(vertices)[tf.newaxis],
+            tf.constant(faces),
+            cameras.crop(camera, (side, side), (top, left, height, width)),
+            (height, width),
+            (settings.style,),
+            supersample=settings.supersample,
+        )
     part = io.to_uint8(pictures[settings.style][0].numpy())
     background = part[0, 0]  # the box has an empty margin
     image = np.full((side, side, part.shape[-1]), background, np.uint8)

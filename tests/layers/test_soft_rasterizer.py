@@ -18,7 +18,7 @@ from tests.layers.mesh_scenes import (
     view,
 )
 from tfrender import cameras
-from tfrender.export import saved_model
+from tfrender.export import lite, saved_model
 from tfrender.layers.mesh_renderer import MeshRenderer
 from tfrender.layers.neural_mesh_renderer import NeuralMeshRenderer
 from tfrender.layers.soft_rasterizer import SoftRasterizer
@@ -354,6 +354,26 @@ def test_an_export_is_drawn_by_stock_tensorflow(tmp_path):
         want, got = draw(**inputs), served(**inputs)
         assert want["alpha"].numpy().max() > 0.9
         assert_same(got, want, atol=1e-6)
+
+
+def test_a_lite_file_draws_the_same_picture(tmp_path):
+    layer, (vertices, faces) = soft((10, 12), outputs=("rgb", "alpha")), box()
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([1, 8, 3], tf.float32, name)
+            for name in ("vertices", "colors")
+        ]
+    )
+    def draw(vertices, colors):
+        return layer(vertices, faces, view(1, (10, 12)), vertex_colors=colors)
+
+    path = str(tmp_path / "soft.tflite")
+    lite.write_lite(path, draw.get_concrete_function())
+    inputs = {"vertices": vertices, "colors": tints(vertices)[tf.newaxis]}
+    got = lite.LiteModel(path)(**{k: v.numpy() for k, v in inputs.items()})
+    for name, want in draw(**inputs).items():
+        np.testing.assert_allclose(got[name], want, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,8 @@ class SoftRasterizer(MeshLayer):
 
     Gradient: in vertices and camera that of `ops.soft_rasterize` for colour and
     coverage, zero where `modes` are hard (which is told by a warning), the exact one
-    for depth and normals; exact in colours, textures and lights. None in sigma and
-    gamma.
+    for depth and normals and for what lights make of normals; exact in colours,
+    textures and texels. None in sigma and gamma.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ that reach each other (`soft_windows`).
 import tensorflow as tf
 
 from tfrender import checks
-from tfrender.ops import forms, soft_windows
+from tfrender.ops import forms, soft_outline, soft_windows
 from tfrender.ops.floating import as_float
 from tfrender.ops.rasterize_corners import gather_rows
 from tfrender.ops.rasterize_keys import face_index
@@ -150,22 +150,77 @@ def _colored(vertices, colors, background, numbers, settings):
     return draw(vertices, colors, background)
 
 
-@forms.compiled
 def _alpha(vertices, numbers, height, width, modes, double_sided):
     """(alpha [B, H, W],)."""
-    what = _drawing(vertices, None, numbers, (height, width), modes, double_sided)
-    return (_finished_alpha(what, vertices, soft_windows.add_up(what)),)
+    given = (vertices, numbers, height, width, modes, double_sided)
+    if not _has_outline_form(modes):
+        return (_any_alpha(*given),)
+    alpha, partly = _outline_alpha(*given)
+    # Faces that straddle an end of the depth range are rare.
+    return (tf.cond(partly, lambda: _any_alpha(*given), lambda: alpha),)
+
+
+def _alpha_gradient(vertices, numbers, alpha, up_alpha, height, width, modes, sided):
+    """(gradient of the vertices,)."""
+    given = (vertices, numbers, alpha, up_alpha, height, width, modes, sided)
+    if not _has_outline_form(modes):
+        return (_any_alpha_gradient(*given),)
+    slopes, partly = _outline_alpha_gradient(*given)
+    return (tf.cond(partly, lambda: _any_alpha_gradient(*given), lambda: slopes),)
+
+
+def _has_outline_form(modes):
+    plain = modes.depth_clip_alpha and modes.skip_degenerate
+    return plain and modes.distance == "euclidean" and modes.alpha == "prod"
+
+
+def _outline_drawing(vertices, numbers, settings):
+    """Drawing of the faces within the depth range, and whether some straddle it."""
+    height, width, modes, sided = settings
+    rows = tf.reshape(vertices, [-1, 9])
+    wholly, partly = soft_outline.within(rows, (numbers[0, 4], numbers[0, 5]))
+    solid = soft_outline.has_area(rows)
+    what = soft_windows.drawing(
+        vertices, None, (height, width), numbers[0], modes, sided, wholly & solid
+    )
+    return what, tf.reduce_any(partly & solid)
 
 
 @forms.compiled
-def _alpha_gradient(vertices, numbers, alpha, up_alpha, height, width, modes, sided):
-    """(gradient of the vertices,)."""
+def _outline_alpha(vertices, numbers, *settings):
+    """Alpha [B, H, W], and whether some face straddles the depth range."""
+    what, partly = _outline_drawing(vertices, numbers, settings)
+    pictures = soft_windows.Pictures(soft_outline.add_up(what))
+    return _finished_alpha(what, vertices, pictures), partly
+
+
+@forms.compiled
+def _outline_alpha_gradient(vertices, numbers, alpha, up_alpha, *settings):
+    """Gradient of the vertices, and whether some face straddles the depth range."""
+    what, partly = _outline_drawing(vertices, numbers, settings)
+    upstream = _up_alpha(vertices, alpha, up_alpha, settings[2])
+    rows = soft_outline.add_gradients(what, upstream)
+    return tf.reshape(rows, tf.shape(vertices)), partly
+
+
+@forms.compiled
+def _any_alpha(vertices, numbers, height, width, modes, double_sided):
+    """Alpha [B, H, W] of any mode."""
+    what = _drawing(vertices, None, numbers, (height, width), modes, double_sided)
+    return _finished_alpha(what, vertices, soft_windows.add_up(what))
+
+
+@forms.compiled
+def _any_alpha_gradient(
+    vertices, numbers, alpha, up_alpha, height, width, modes, sided
+):
+    """Gradient of the vertices in any mode."""
     what = _drawing(vertices, None, numbers, (height, width), modes, sided)
     up_alpha = _up_alpha(vertices, alpha, up_alpha, modes)
     if up_alpha is None:
-        return (tf.zeros_like(vertices),)
+        return tf.zeros_like(vertices)
     rows, _ = soft_windows.add_gradients(what, up_alpha, None, [], None)
-    return (tf.reshape(rows, tf.shape(vertices)),)
+    return tf.reshape(rows, tf.shape(vertices))
 
 
 @forms.compiled

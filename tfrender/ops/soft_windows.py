@@ -65,7 +65,9 @@ class Pictures(NamedTuple):
     keys: tf.Tensor | None = None
 
 
-def drawing(face_vertices, colors, image_size, numbers, modes, double_sided):
+def drawing(
+    face_vertices, colors, image_size, numbers, modes, double_sided, counts=None
+):
     """Lists the windows of all faces.
 
     Args:
@@ -75,6 +77,7 @@ def drawing(face_vertices, colors, image_size, numbers, modes, double_sided):
         numbers: [6] sigma, gamma, eps, dist_eps, near, far.
         modes: SoftModes.
         double_sided: bool.
+        counts: None, or [B * F] bool, False for faces to leave out.
 
     Returns:
         Drawing.
@@ -90,6 +93,8 @@ def drawing(face_vertices, colors, image_size, numbers, modes, double_sided):
     sane = tf.reduce_all(tf.abs(rows) < 1e15, axis=-1)
     sane &= tf.reduce_any(rows != 0.0, axis=-1)
     keep = sane & (box[0] <= box[1]) & (box[2] <= box[3])
+    if counts is not None:
+        keep &= counts
     across = tf.where(keep, _across(box), 0.0)
     if colors is not None:
         colors = tf.reshape(colors, [-1, colors.shape[2], colors.shape[3]])
@@ -223,7 +228,7 @@ def add_gradients(what: Drawing, up_alpha, up_share, up_colors, first):
             sums = [s + slope for s, slope in zip(sums, slopes, strict=True)]
             return *sums, *texel_sums
 
-        state = _turns(what, one_lane, *zeros, *(color_totals if texels else ()))
+        state = turns(what, one_lane, *zeros, *(color_totals if texels else ()))
         slopes = tape.gradient(live, rows, state[: len(live)], "zero")
         face = tf.where(pairs.alive, pairs.face, count)[:, tf.newaxis]
         total = tf.tensor_scatter_nd_add(total, face, slopes)
@@ -266,13 +271,22 @@ def _each_lane(what, body, *state):
         def one_lane(number, *state):
             return body(_meet(what, pairs, place, corners, number, colors), *state)
 
-        return _turns(what, one_lane, *state)
+        return turns(what, one_lane, *state)
 
     return windows.each_pass(what.listed, one_pass, *state)
 
 
-def _turns(what, body, *state):
-    """Runs a body for each pixel of a window."""
+def turns(what: Drawing, body, *state):
+    """Runs a body for each pixel of a window.
+
+    Args:
+        what: Drawing.
+        body: takes the number of the pixel and the state, returns the state.
+        *state: tensors carried along.
+
+    Returns:
+        The last state, a tuple.
+    """
     count = what.listed.height * windows.ROW
     return tf.while_loop(
         lambda number, *_: number < count,
@@ -281,23 +295,85 @@ def _turns(what, body, *state):
     )[1:]
 
 
-def _open(what, pairs):
-    """Reads the faces of a pass: window, rows [SIZE, 9], colours of the corners."""
+class Place(NamedTuple):
+    """Where the windows of a pass lie, [SIZE] each.
+
+    Attributes:
+        left: first column of the window.
+        top: first row of the window.
+        last_column: of the face's box.
+        last_row: of the face's box.
+        item: int32, batch item of the face.
+        face: int32, index of the face within its item.
+    """
+
+    left: tf.Tensor
+    top: tf.Tensor
+    last_column: tf.Tensor
+    last_row: tf.Tensor
+    item: tf.Tensor
+    face: tf.Tensor
+
+
+def place_of(what: Drawing, pairs: windows.Pairs, rows: tf.Tensor) -> Place:
+    """Finds the windows of a pass.
+
+    Args:
+        what: Drawing.
+        pairs: Pairs.
+        rows: [SIZE, 9] of the faces of the pairs.
+
+    Returns:
+        Place.
+    """
     _, faces, height, width = what.sizes
-    rows = tf.gather(what.rows, pairs.face)
     box = _box(rows, what.radius, (height, width))
     across = _across(box)
     down = tf.floor((pairs.rank + 0.5) / across)
     left = box[0] + (pairs.rank - down * across) * windows.ROW
     top = box[2] + down * tf.cast(what.listed.height, tf.float32)
     item = pairs.face // faces
-    place = (left, top, box[1], box[3], item, pairs.face - item * faces)
+    return Place(left, top, box[1], box[3], item, pairs.face - item * faces)
+
+
+def lane_place(what: Drawing, pairs: windows.Pairs, place: Place, number: tf.Tensor):
+    """Finds one pixel of every window of a pass.
+
+    Args:
+        what: Drawing.
+        pairs: Pairs.
+        place: Place.
+        number: scalar int32, number of the pixel within its window.
+
+    Returns:
+        live: [SIZE] bool, the pixel lies in the box of the face.
+        offset: its column and row from the corner of the window, scalars of the type
+            of the rows.
+        pixel: [SIZE] int32, number of the pixel, of some pixel where not live.
+    """
+    batch, _, height, width = what.sizes
+    u, v = number % windows.ROW, number // windows.ROW
+    column = place.left + tf.cast(u, tf.float32)
+    row = place.top + tf.cast(v, tf.float32)
+    live = pairs.alive & (column <= place.last_column) & (row <= place.last_row)
+    pixel = (place.item * height + tf.cast(row, tf.int32)) * width
+    pixel += tf.cast(column, tf.int32)
+    # A lane without a pixel adds nothing to some pixel: cheaper than to leave it out.
+    pixel = tf.where(pairs.alive, pixel, pairs.spread)
+    pixel = tf.clip_by_value(pixel, 0, batch * height * width - 1)
+    dtype = what.rows.dtype
+    return live, (tf.cast(u, dtype), tf.cast(v, dtype)), pixel
+
+
+def _open(what, pairs):
+    """Reads the faces of a pass: Place, rows [SIZE, 9], colours of the corners."""
+    rows = tf.gather(what.rows, pairs.face)
     colors = []
     if what.colors is not None and what.colors.shape[1] == 3:
         read = tf.gather(what.colors, pairs.face)  # [SIZE, 3, C]
         channels = what.colors.shape[2]
         colors = [read[:, k, c][tf.newaxis] for k in range(3) for c in range(channels)]
-    return place, rows, colors
+    return place_of(what, pairs, rows), rows, colors
 
 
 def _corners(rows, what):
@@ -315,17 +391,16 @@ def _with(corners, live):
 
 def _meet(what, pairs, place, corners, number, colors):
     """Meets every face of a pass with pixel `number` of its window."""
-    batch, _, height, width = what.sizes
-    dtype = what.rows.dtype
-    left, top, last_column, last_row, item, face = place
-    column = left + tf.cast(number % windows.ROW, tf.float32)
-    row = top + tf.cast(number // windows.ROW, tf.float32)
-    live = pairs.alive & (column <= last_column) & (row <= last_row)
-    live = live[tf.newaxis]
-    x = (2.0 * tf.cast(column, dtype) + 1.0 - width) / height
-    y = (height - 1.0 - 2.0 * tf.cast(row, dtype)) / height
+    _, _, height, width = what.sizes
+    live, offset, pixel = lane_place(what, pairs, place, number)
+    column, row = (
+        tf.cast(start, what.rows.dtype) + step
+        for start, step in zip((place.left, place.top), offset, strict=True)
+    )
+    x = (2.0 * column + 1.0 - width) / height
+    y = (height - 1.0 - 2.0 * row) / height
     met = soft_pairs(
-        corners._replace(usable=corners.usable & live),
+        corners._replace(usable=corners.usable & live[tf.newaxis]),
         (x[tf.newaxis], y[tf.newaxis]),
         blend=what.blend,
         modes=what.modes,
@@ -333,12 +408,8 @@ def _meet(what, pairs, place, corners, number, colors):
     )
     counts, logit = coverage_logit(met, what.modes)
     seen = met.in_range if what.double_sided else met.in_range & corners.front
-    pixel = (item * height + tf.cast(row, tf.int32)) * width + tf.cast(column, "int32")
-    # A lane without a pixel adds nothing to some pixel: cheaper than to leave it out.
-    pixel = tf.where(pairs.alive, pixel, pairs.spread)
-    pixel = tf.clip_by_value(pixel, 0, batch * height * width - 1)[:, tf.newaxis]
-    owner = pairs.face
-    return _Lane(met, pixel, face, owner, seen, counts, logit, colors)
+    pixel = pixel[:, tf.newaxis]
+    return _Lane(met, pixel, place.face, pairs.face, seen, counts, logit, colors)
 
 
 def _alpha_part(lane, modes):
