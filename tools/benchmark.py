@@ -1,10 +1,12 @@
 """Times this library and, where they are installed, its peers.
 
     python -m tools.benchmark rendernet --peers --output=benchmarks.json
+    python -m tools.benchmark rasterize --peers --plot=benchmarks.png
 
 The variants of a workload run in turn (ours, peer, ours, peer ...), warm; the table
 gives the median, smallest and largest wall time of a call and the ratio of the medians
-to the first variant. A peer that is not installed is listed as missing.
+to the first variant. A peer that is not installed is listed as missing. The suite
+`rasterize` has tables of its own: see `tools.benchmark_rasterize`.
 """
 
 import json
@@ -19,7 +21,7 @@ import tensorflow as tf
 from absl import flags
 
 from tfrender import checks, io
-from tools import benchmark_rendernet, cli
+from tools import benchmark_rasterize, benchmark_rendernet, cli
 
 FLAGS = flags.FLAGS
 SUITES = {"rendernet": benchmark_rendernet.workloads}
@@ -29,8 +31,18 @@ def define_flags() -> None:
     """Defines the flags; not at import, because names are global to a process."""
     flags.DEFINE_bool("peers", False, "Time other libraries too.")
     flags.DEFINE_integer("repeats", 7, "Timed calls of each variant.", 1)
-    flags.DEFINE_integer("threads", 0, "Threads of TensorFlow; 0 takes all.", 0)
+    flags.DEFINE_integer(
+        "threads",
+        0,
+        "Threads of TensorFlow; 0 takes all (rasterize: one, then two).",
+        0,
+    )
     flags.DEFINE_string("output", None, "JSON file for the figures.")
+    flags.DEFINE_list("scenes", [], "rasterize: scenes; none for all.")
+    flags.DEFINE_list("forms", [], "rasterize: forms; none for all.")
+    flags.DEFINE_multi_string("workload", [], "rasterize: workloads; none for all.")
+    flags.DEFINE_bool("quick", False, "rasterize: few workloads and calls.")
+    flags.DEFINE_string("plot", None, "rasterize: PNG file of time against size.")
 
 
 class Timing(NamedTuple):
@@ -103,7 +115,18 @@ def machine() -> dict[str, str]:
 
 def main(suite: str):
     """Runs a suite and prints its table."""
-    checks.one_of("suite", suite, SUITES)
+    checks.one_of("suite", suite, (*SUITES, "rasterize"))
+    content = _rasterize() if suite == "rasterize" else _run(suite)
+    for name, value in {**content.get("facts", {}), **machine()}.items():
+        print(f"{name}: {value}")
+    if FLAGS.output:
+        content = {"suite": suite, "machine": machine(), **content}
+        with io.write_file(FLAGS.output, "w") as file:
+            json.dump(content, file, indent=1)
+
+
+def _run(suite: str) -> dict:
+    """Runs a suite of workloads; returns its facts and results."""
     if FLAGS.threads:
         tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
         tf.config.threading.set_inter_op_parallelism_threads(FLAGS.threads)
@@ -113,20 +136,28 @@ def main(suite: str):
         results[workload.name] = measure(workload.variants, FLAGS.repeats)
         facts.update(workload.facts(results[workload.name]))
     print(table(results))
-    for name, value in {**facts, **machine()}.items():
-        print(f"{name}: {value}")
-    if FLAGS.output:
-        content = {
-            "suite": suite,
-            "machine": machine(),
-            "facts": facts,
-            "results": {
-                workload: {name: t._asdict() for name, t in timings.items()}
-                for workload, timings in results.items()
-            },
-        }
-        with io.write_file(FLAGS.output, "w") as file:
-            json.dump(content, file, indent=1)
+    return {
+        "facts": facts,
+        "results": {
+            workload: {name: t._asdict() for name, t in timings.items()}
+            for workload, timings in results.items()
+        },
+    }
+
+
+def _rasterize() -> dict:
+    """Runs the suite of the rasterisers; returns its results."""
+    options = benchmark_rasterize.Options(
+        scenes=FLAGS.scenes,
+        workloads=FLAGS.workload,
+        forms=FLAGS.forms,
+        threads=(FLAGS.threads,) if FLAGS.threads else (1, 2),
+        repeats=FLAGS.repeats,
+        peers=FLAGS.peers,
+        quick=FLAGS.quick,
+        plot=FLAGS.plot,
+    )
+    return {"results": benchmark_rasterize.run(options)}
 
 
 if __name__ == "__main__":

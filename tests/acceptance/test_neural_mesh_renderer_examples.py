@@ -40,6 +40,7 @@ def descend(loss_of, variable, optimizer, steps, goal):
     return losses
 
 
+@pytest.mark.slow
 def test_example_2_bends_the_teapot_into_a_square():
     vertices, faces = teapot()
     # The same mesh from the side, where it shall look like the square.
@@ -81,6 +82,7 @@ def test_example_4_finds_the_camera():
     np.testing.assert_allclose(variable, eye_at(2.732, 30.0, -15.0), atol=0.03)
 
 
+@pytest.mark.slow
 def test_example_3_paints_the_teapot():
     vertices, faces = teapot()
     size = (128, 128)

@@ -182,20 +182,21 @@ def _layers(clip, faces, image_size, layers, depth, settings) -> list[Fragments]
     size = _checked_size(image_size)
     checks.between("max_lanes", max_lanes, 16, 1 << 30)
     clip = tf.cast(clip, tf.float32)
-    depth = clip[..., 3] if depth is None else tf.cast(depth, tf.float32)
+    own_depth = depth is None
+    depth = clip[..., 3] if own_depth else tf.cast(depth, tf.float32)
     faces = tf.cast(tf.convert_to_tensor(faces), tf.int32)
     if faces.shape.rank == 2:
         faces = faces[tf.newaxis]
     # XLA scatters nothing into an empty picture.
     compiled = forms.resolve(form) == "xla" and clip.shape[0] != 0
     draw = _xla_layers if compiled else _graph_layers
-    found = draw(clip, depth, faces, layers, (size, cull, max_lanes))
+    found = draw(clip, depth, faces, layers, (size, cull, max_lanes, own_depth))
     return [Fragments(*values, values[0] >= 0) for values in found]
 
 
 def _graph_layers(clip, depth, faces, layers, settings):
     """The graph form: list of (index, barycentric, depth)."""
-    image_size, cull, max_lanes = settings
+    image_size, cull, max_lanes, _ = settings
     faces = tf.broadcast_to(faces, [tf.shape(clip)[0], tf.shape(faces)[1], 3])
     corners = tf.stop_gradient(face_corners(clip, faces))
     real = tf.reduce_all(faces >= 0, axis=-1)
@@ -218,42 +219,46 @@ def _graph_layers(clip, depth, faces, layers, settings):
 
 def _xla_layers(clip, depth, faces, layers, settings):
     """The compiled form: list of (index, barycentric, depth)."""
-    (height, width), cull, _ = settings
+    (height, width), cull, _, own_depth = settings
     columns = forms.pad_rows(_columns(clip, depth), 1, 0.0)
     near = forms.pad_rows(tf.stop_gradient(clip[..., 2] + clip[..., 3]), 1, 0.0)
     faces = forms.pad_rows(faces, 1, -1)
-    flat = _draw(columns, near, faces, layers, (height, width, cull))
+    flat = _draw(columns, near, faces, layers, (height, width, cull, own_depth))
     return [tuple(flat[i : i + 3]) for i in range(0, 3 * layers, 3)]
 
 
 @tf.function(autograph=False)  # or an eager tape would record the loops inside
 def _draw(columns, near, faces, layers, settings):
     """Draws all layers; a flat list of index, barycentric and depth of each."""
+    *size_and_cull, own_depth = settings
+    batch = columns.shape[0]
+    found, below = [], ()
+    for _ in range(layers):
+        given = (tf.stop_gradient(columns), near, faces)
+        keys, index, cut = forms.by_parts(
+            _visible, size_and_cull, batch, *given, *below
+        )
+        below = (keys,)
+        # A program of its own: where nobody asks for it, it is not run.
+        found += [index, *_attributes(columns, index, cut, faces, own_depth)]
+    return found
+
+
+def _attributes(columns, index, cut, faces, own_depth):
+    """Barycentric and depth of one layer."""
     batch = columns.shape[0]
 
     @tf.custom_gradient
-    def draw(columns):
-        found, below = [], ()
-        for _ in range(layers):
-            keys, *values = forms.by_parts(
-                _visible, settings, batch, columns, near, faces, *below
-            )
-            below = (keys,)
-            found.append(values)
+    def attributes(columns):
+        values = forms.by_parts(_seen, (own_depth,), batch, columns, index, cut, faces)
 
         def gradient(*upstream):
-            total = 0.0
-            for i, fragments in enumerate(found):
-                up = upstream[3 * i + 1 : 3 * i + 3]
-                (part,) = forms.by_parts(
-                    _visible_gradient, (), batch, *fragments, *up, columns, faces
-                )
-                total += part
-            return total
+            given = (index, *values, *upstream, columns, faces)
+            return forms.by_parts(_seen_gradient, (), batch, *given)[0]
 
-        return [value for fragments in found for value in fragments], gradient
+        return values, gradient
 
-    return draw(columns)
+    return attributes(columns)
 
 
 def _columns(clip, depth):
@@ -262,57 +267,66 @@ def _columns(clip, depth):
 
 
 def _visible(columns, near, faces, *rest):
-    """Keys, index, barycentric and depth of one layer; two compiled programs."""
+    """Keys and index of one layer [B, H, W], and [B] bool, are faces cut; compiled."""
     *below, height, width, cull = rest
-    keys, any_cut, *found = _front(columns, near, faces, height, width, cull, *below)
+    size = (height, width)
+    keys, index, cut = _front(columns, near, faces, size, cull, *below)
 
     def careful():
-        return _with_cut(columns, near, faces, keys, height, width, cull, *below)
+        return _with_cut(columns, near, faces, keys, size, cull, *below)
 
     # Faces across the near plane are rare: their program is compiled when they come.
-    return tf.cond(any_cut, careful, lambda: (keys, *found))
+    return *tf.cond(tf.reduce_any(cut), careful, lambda: (keys, index)), cut
 
 
 @forms.compiled
-def _front(columns, near, faces, height, width, cull, below=None):
+def _front(columns, near, faces, size, cull, below=None):
     """Draws the faces in front of the camera; tells whether others are left."""
     batch = tf.shape(columns)[0]
     clip = _clip(columns, near)
-    table = rasterize_front.vertex_table(clip, height, width)
+    table = rasterize_front.vertex_table(clip, *size)
     corners = rasterize_front.corner_table(table, faces, batch)
-    shape = (batch, tf.shape(faces)[1], height, width)
+    shape = (batch, tf.shape(faces)[1], *size)
     keys, cut = rasterize_front.front_keys(*corners, shape, cull, below)
-    index = face_index(keys)
-    found = rasterize_attributes.compact(index, columns, faces, in_front=True)
-    return keys, tf.reduce_any(cut), index, *found
+    return keys, face_index(keys), tf.fill([batch], tf.reduce_any(cut))
 
 
 @forms.compiled
-def _with_cut(columns, near, faces, keys, height, width, cull, below=None):
+def _with_cut(columns, near, faces, keys, size, cull, below=None):
     """Draws the faces that cross the near plane over the others."""
     batch = tf.shape(columns)[0]
     clip = _clip(columns, near)
-    table = rasterize_front.vertex_table(clip, height, width)
-    corners, parity, real = rasterize_front.corner_table(table, faces, batch)
+    table = rasterize_front.vertex_table(clip, *size)
+    corners, _, real = rasterize_front.corner_table(table, faces, batch)
     cut = rasterize_front.cut_faces(corners, real)
     whole = tf.broadcast_to(faces, [batch, tf.shape(faces)[1], 3])
     careful = careful_keys(
         face_corners(clip, whole),
         tf.reshape(cut, tf.shape(whole)[:2]),
-        (height, width),
+        size,
         cull=cull,
         max_windows=_CAREFUL_WINDOWS,
         static=True,
         below=below,
     )
-    del parity
     keys = tf.maximum(keys, careful)
-    index = face_index(keys)
-    return keys, index, *rasterize_attributes.compact(index, columns, faces)
+    return keys, face_index(keys)
+
+
+def _seen(columns, index, cut, faces, own_depth):
+    """Barycentric and depth of the visible faces; compiled."""
+    return tf.cond(
+        tf.reduce_any(cut),
+        lambda: _compact(index, columns, faces),
+        lambda: _compact(index, columns, faces, True, own_depth),
+    )
+
+
+_compact = forms.compiled(rasterize_attributes.compact)
 
 
 @forms.compiled
-def _visible_gradient(index, barycentric, z, up_barycentric, up_z, columns, faces):
+def _seen_gradient(index, barycentric, z, up_barycentric, up_z, columns, faces):
     """Gradient of the columns, as a tuple of one."""
     return (
         rasterize_attributes.compact_gradient(

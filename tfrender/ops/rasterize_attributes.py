@@ -57,7 +57,7 @@ def dense(index, corners):
     return barycentric, tf.reduce_sum(barycentric * depth, axis=-1)
 
 
-def compact(index, columns, faces, in_front=False):
+def compact(index, columns, faces, in_front=False, own_depth=False):
     """Does what `dense` does for the covered pixels only; compiled.
 
     Args:
@@ -65,6 +65,7 @@ def compact(index, columns, faces, in_front=False):
         columns: [B, V, 4] float32 clip x, y, w and depth of the vertices.
         faces: [B, F, 3] or [1, F, 3] int32.
         in_front: True where every visible corner is known to have w > 0.
+        own_depth: with `in_front`, True where depth is known to be w.
 
     Returns:
         barycentric [B, H, W, 3] and depth [B, H, W].
@@ -72,17 +73,19 @@ def compact(index, columns, faces, in_front=False):
     batch, (height, width) = tf.shape(index)[0], index.shape[1:]
     pixels = batch * height * width
     read = _corner_reader(_scaled(columns, (height, width)), faces)
+    unread = ([2] if in_front else []) + ([4] if own_depth else [])
 
     def one_pass(pixel, row, column, alive, face, barycentric, depth):
         item = pixel // (height * width)
-        x, y, w, scale, z = read(item, tf.maximum(face, 0), not in_front)
+        x, y, w, scale, z = read(item, tf.maximum(face, 0), unread)
         column, row = tf.cast(column, tf.float32), tf.cast(row, tf.float32)
         if in_front:  # w is 1
             x, y = [v - column for v in x], [v - row for v in y]
         else:
             x = [v - column * u for v, u in zip(x, w, strict=True)]
             y = [v - row * u for v, u in zip(y, w, strict=True)]
-        edge = [e * u for e, u in zip(_edges(x, y), scale, strict=True)]
+        flat = _edges(x, y)
+        edge = [e * u for e, u in zip(flat, scale, strict=True)]
         total = edge[0] + edge[1] + edge[2]
         share = tf.where(face < 0, 0.0, 1.0) / tf.where(total == 0.0, 1.0, total)
         # A pixel that lies outside its face by rounding is on the edge.
@@ -92,7 +95,10 @@ def compact(index, columns, faces, in_front=False):
             barycentric = tf.tensor_scatter_nd_update(
                 barycentric, target * 3 + i, edge[i]
             )
-        value = edge[0] * z[0] + edge[1] * z[1] + edge[2] * z[2]
+        if own_depth:  # sum of b_i w_i, with b_i in proportion to edge / w
+            value = (flat[0] + flat[1] + flat[2]) * share
+        else:
+            value = edge[0] * z[0] + edge[1] * z[1] + edge[2] * z[2]
         return barycentric, tf.tensor_scatter_nd_update(depth, target, value)
 
     barycentric, depth = _each_covered(
@@ -131,14 +137,14 @@ def _corner_reader(columns, faces):
     channels = columns.shape[-1]
     columns, faces = tf.reshape(columns, [-1]), tf.reshape(faces, [-1])
 
-    def read(item, face, third=True):
+    def read(item, face, unread=()):
         first = (face + item * count) * 3
         vertex = [
             (tf.maximum(tf.gather(faces, first + i), 0) + item * vertices) * channels
             for i in range(3)
         ]
         return [
-            [tf.gather(columns, v + axis) for v in vertex] if third or axis != 2 else []
+            [] if axis in unread else [tf.gather(columns, v + axis) for v in vertex]
             for axis in range(channels)
         ]
 
