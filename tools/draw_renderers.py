@@ -35,7 +35,7 @@ TRUCK = "car/kenney_vehicle_truck_yellow.obj"
 ELEVATION_DEG = 22.0
 LABEL = 20  # height of a line of text, pixels
 # What gradients.png compares: title -> layer, settings.
-SOFT = {"near": 1.0, "far": 4.0, "lights": None}
+SOFT = {"near": 0.1, "lights": None}
 CONTESTANTS = {
     "MeshRenderer": (MeshRenderer, {}),
     "NeuralMeshRenderer": (NeuralMeshRenderer, {"supersampling": 1, "lights": None}),
@@ -62,7 +62,7 @@ def gallery_rows(side: int) -> dict[str, tuple]:
     """Rows of the gallery: title -> (layer, name of the picture)."""
     size = (side, side)
     plain = {"texture_filtering": "bilinear", "background": 1.0}
-    color = {"outputs": ("rgb", "alpha"), "near": 1.0, "far": 4.0, **plain}
+    color = {"outputs": ("rgb", "alpha"), "near": 0.1, **plain}
     lit = {"lights": fit_mesh.LAMPS, **plain}
     extra = ("rgb", "depth", "normal")
     ours = MeshRenderer(size, supersampling=2, outputs=extra, **lit)

@@ -1,0 +1,84 @@
+"""The code on the pages about meshes runs, in small, or is quoted from the program."""
+
+import pathlib
+import re
+import textwrap
+
+import pytest
+
+from tfrender.ops import default_form
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Sizes of the pages, and the small ones that a test takes in their place.
+SMALL = {
+    "mesh_renderers.md": {"SIZE = (240, 320)": "SIZE = (12, 16)"},
+    "fit_a_mesh.md": {
+        "SIZE, LEVEL, STEPS = 128, 4, 800": "SIZE, LEVEL, STEPS = 16, 1, 8"
+    },
+}
+
+
+def blocks(page):
+    """Python blocks of a page: those to run, and those quoted, as (file, text)."""
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+    run, quoted = [], []
+    for block in found:
+        first, _, rest = block.partition("\n")
+        if first.startswith("# tools/"):
+            quoted.append((first[2:], rest.rstrip()))
+        else:
+            run.append(block)
+    return run, quoted
+
+
+def run(page):
+    """Runs the blocks of a page one after the other; returns their names."""
+    code = "\n".join(blocks(page)[0])
+    for large, small in SMALL[page].items():
+        assert code.count(large) == 1
+        code = code.replace(large, small)
+    names = {}
+    with default_form("graph"):
+        exec(compile(code, page, "exec"), names)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def inside_a_copy(tmp_path, monkeypatch):
+    """A folder where the assets are found and nothing of the checkout is written."""
+    (tmp_path / "tfrender").symlink_to(ROOT / "tfrender")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_page_of_the_renderers_runs():
+    names = run("mesh_renderers.md")
+    assert names["pictures"]["rgb"].shape == (1, 12, 16, 3)
+    assert names["sheet"]["alpha"].shape == (6, 12, 16, 1)
+    assert float(names["loss"]) > 0.0
+
+
+def test_the_guide_fits_a_mesh(tmp_path):
+    names = run("fit_a_mesh.md")
+    assert names["course"][-1] < names["course"][0]
+    assert (tmp_path / "mesh.glb").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("page", SMALL)
+def test_what_a_page_quotes_stands_in_the_file(page):
+    for file, text in blocks(page)[1]:
+        lines = (ROOT / file).read_text().splitlines()
+        wanted = text.splitlines()
+        windows = ("\n".join(lines[i : i + len(wanted)]) for i in range(len(lines)))
+        assert any(textwrap.dedent(window) == text for window in windows), text
+
+
+@pytest.mark.parametrize("page", SMALL)
+def test_every_name_of_the_library_that_a_page_mentions_exists(page):
+    import tfrender
+
+    text = (ROOT / "docs" / page).read_text()
+    pattern = r"\b(?:tr\.)?(cameras|geometry|io|layers|losses|ops)\.(?!md\b)(\w+)"
+    mentioned = set(re.findall(pattern, text))
+    assert len(mentioned) > 5
+    for room, name in mentioned:
+        assert hasattr(getattr(tfrender, room), name), f"{room}.{name}"
