@@ -2,7 +2,7 @@
 
 `"xla"` compiles the loops into one XLA program: several times faster, what GPUs and
 TPUs want, and needed inside a `jit_compile=True` function. The first call for a shape
-costs a second or two of compilation. `"graph"` uses plain TensorFlow operations with
+costs 3 to 11 seconds of compilation. `"graph"` uses plain TensorFlow operations with
 dynamic shapes: nothing to compile, and it runs in a server that has no XLA, so exports
 are made in this form. Both give the same result.
 """
