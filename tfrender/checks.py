@@ -5,6 +5,7 @@ Checks read static shapes while tracing, so an exported graph holds arithmetic o
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -68,6 +69,25 @@ def between(name: str, value: float, low: float, high: float) -> None:
     """
     if not (math.isfinite(value) and low <= value <= high):
         raise ValueError(f"`{name}` must lie in [{low}, {high}]; got {value}.")
+
+
+def image_size(value) -> tuple[int, int]:
+    """Checks the size of a picture.
+
+    Args:
+        value: (height, width).
+
+    Returns:
+        The two as ints.
+
+    Raises:
+        ValueError: unless there are two, each at least 1.
+    """
+    if np.shape(value) != (2,) or min(value) < 1:
+        raise ValueError(
+            f"`image_size` must be (height, width), each >= 1; got {value}."
+        )
+    return int(value[0]), int(value[1])
 
 
 def one_of(name: str, value, choices) -> None:

@@ -32,7 +32,7 @@ from tfrender.losses.meshes import (
 )
 from tfrender.losses.silhouettes import silhouette_iou_loss
 from tfrender.ops.forms import default_form
-from tools import cli, progress
+from tools import cli, progress, rasterize_scenes
 from tools.texture_atlas import texture_atlas
 
 FLAGS = flags.FLAGS
@@ -119,7 +119,7 @@ def photograph(mesh: io.Mesh, camera: cameras.Camera, size: int) -> Photographs:
 
 
 def icosphere(level: int, radius: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
-    """A sphere of almost equal triangles: an icosahedron, its faces cut in four.
+    """A sphere of almost equal triangles, of any radius.
 
     Args:
         level: how often.
@@ -129,34 +129,8 @@ def icosphere(level: int, radius: float = 0.35) -> tuple[np.ndarray, np.ndarray]
         vertices: float32 [10 * 4^level + 2, 3].
         faces: int32 [20 * 4^level, 3], counter-clockwise outside.
     """
-    g = (1.0 + 5.0**0.5) / 2.0
-    points = [(-1, g, 0), (1, g, 0), (-1, -g, 0), (1, -g, 0), (0, -1, g), (0, 1, g)]
-    points += [(0, -1, -g), (0, 1, -g), (g, 0, -1), (g, 0, 1), (-g, 0, -1), (-g, 0, 1)]
-    vertices = np.array(points) / np.hypot(1.0, g)
-    near = np.linalg.norm(vertices[:, None] - vertices, axis=-1) < 1.2  # or itself
-    faces = [
-        (i, j, k) if np.linalg.det(vertices[[i, j, k]]) > 0 else (i, k, j)
-        for i in range(12)
-        for j in range(i + 1, 12)
-        for k in range(j + 1, 12)
-        if near[i, j] and near[j, k] and near[k, i]
-    ]
-    faces = np.int32(faces)
-    for _ in range(level):
-        edges = edge_topology(faces).edges
-        middle = vertices[edges].sum(axis=1)
-        number = {tuple(e): len(vertices) + i for i, e in enumerate(edges.tolist())}
-        vertices = np.concatenate(
-            [vertices, middle / np.linalg.norm(middle, axis=-1, keepdims=True)]
-        )
-        cut = []
-        for a, b, c in faces.tolist():
-            ab, bc, ca = (
-                number[min(p, q), max(p, q)] for p, q in ((a, b), (b, c), (c, a))
-            )
-            cut += [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
-        faces = np.int32(cut)
-    return (radius * vertices).astype(np.float32), faces
+    vertices, faces = rasterize_scenes.icosphere(level)
+    return np.float32(radius) * vertices, faces
 
 
 def renderer(name: str, size: int):

@@ -11,21 +11,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.acceptance.published_scenes import (
+    EYE,
+    INSIDE,
+    ITEM,
+    OUTSIDE,
+    SLOPES,
+    among_zeros,
+)
 from tests.layers.mesh_scenes import original_camera, teapot
 from tfrender import cameras, io
 from tfrender.export import inspect, saved_model
 from tfrender.layers.neural_mesh_renderer import NeuralMeshRenderer
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "neural_renderer"
-EYE = np.float32([0.0, 0.0, -(1.0 / np.tan(np.radians(30.0)) + 1.0)])
-ITEM, BATCH = 2, 4
-
-
-def among_zeros(array):
-    """Item 2 of 4, the others zeros."""
-    batch = np.zeros((BATCH, *array.shape), np.float32)
-    batch[ITEM] = array
-    return tf.constant(batch)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,11 @@ def test_the_shaded_teapot_is_the_published_picture(
     layer = NeuralMeshRenderer(supersampling=supersampling, parity=parity)
     camera = original_camera(tf.constant(eye))
     got = layer(
-        among_zeros(vertices[0]), faces, camera, texture_cubes=cubes, outputs=("rgb",)
+        tf.constant(among_zeros(vertices[0])),
+        faces,
+        camera,
+        texture_cubes=cubes,
+        outputs=("rgb",),
     )["rgb"].numpy()
     assert not got[[0, 1, 3]].any()
     # The published files were stretched to the full contrast when they were saved.
@@ -67,28 +70,12 @@ def test_lights_of_many_faces_run():
     assert 0.2 < got.numpy().max() <= 1.0
 
 
-OUTSIDE = [[0.8, 0.8, 1.0], [0.0, -0.5, 1.0], [0.2, -0.4, 1.0]]
-INSIDE = [[0.8, 0.8, 1.0], [-0.5, -0.8, 1.0], [0.8, -0.8, 1.0]]
-SLOPES = {
-    "outside": (
-        [1.6725862, -0.26021874, 0.0],
-        [1.41986704, -1.64284933, 0.0],
-        [0.0, 0.0, 0.0],
-    ),
-    "inside": (
-        [0.98646867, 1.04628897, 0.0],
-        [-1.03415668, -0.10403691, 0.0],
-        [3.00094461, -1.55173182, 0.0],
-    ),
-}
-
-
 @pytest.mark.parametrize("output", ["rgb", "alpha"])
 @pytest.mark.parametrize("case", SLOPES)
 def test_the_backward_pass_gives_the_published_numbers(case, output):
     corners = OUTSIDE if case == "outside" else INSIDE
     row, column, target = (25, 35, 1.0) if case == "outside" else (40, 50, 0.0)
-    vertices = among_zeros(np.float32(corners))
+    vertices = tf.constant(among_zeros(np.float32(corners)))
     layer = NeuralMeshRenderer(
         (64, 64), supersampling=1, lights=[{"kind": "ambient"}], outputs=(output,)
     )

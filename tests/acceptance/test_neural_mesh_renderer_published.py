@@ -9,6 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.acceptance.published_scenes import (
+    BATCH,
+    EYE,
+    INSIDE,
+    ITEM,
+    OUTSIDE,
+    SLOPES,
+    among_zeros,
+)
 from tfrender import cameras, io
 from tfrender.ops.neural_rasterize import (
     neural_images,
@@ -17,16 +26,6 @@ from tfrender.ops.neural_rasterize import (
 )
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "neural_renderer"
-# Half the field of view is 30 degrees, and the picture holds [-1, 1] one unit ahead.
-EYE = np.float32([0.0, 0.0, -(1.0 / np.tan(np.radians(30.0)) + 1.0)])
-ITEM, BATCH = 2, 4
-
-
-def among_zeros(array):
-    """Item 2 of 4, the others zeros."""
-    batch = np.zeros((BATCH, *array.shape), array.dtype)
-    batch[ITEM] = array
-    return batch
 
 
 def two_sided(faces):
@@ -86,22 +85,6 @@ def one_face(corners, color=False, eps=1e-4, size=(64, 64)):
         white = tf.ones([BATCH, *size, 3]) if color else None
         images = neural_images(got, faces, white, eps=eps)
     return vertices, tape, images
-
-
-OUTSIDE = [[0.8, 0.8, 1.0], [0.0, -0.5, 1.0], [0.2, -0.4, 1.0]]
-INSIDE = [[0.8, 0.8, 1.0], [-0.5, -0.8, 1.0], [0.8, -0.8, 1.0]]
-SLOPES = {
-    "outside": (
-        [1.6725862, -0.26021874, 0.0],
-        [1.41986704, -1.64284933, 0.0],
-        [0.0, 0.0, 0.0],
-    ),
-    "inside": (
-        [0.98646867, 1.04628897, 0.0],
-        [-1.03415668, -0.10403691, 0.0],
-        [3.00094461, -1.55173182, 0.0],
-    ),
-}
 
 
 @pytest.mark.parametrize("picture", ["silhouette", "rgb"])

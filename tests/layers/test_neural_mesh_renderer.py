@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tests.layers.mesh_scenes import SIZE, box, sphere, teapot, view
 from tfrender import cameras
-from tfrender.layers.neural_mesh_renderer import PUBLISHED_LIGHTS, NeuralMeshRenderer
+from tfrender.layers.lamps import PUBLISHED_LIGHTS
+from tfrender.layers.neural_mesh_renderer import NeuralMeshRenderer
 from tfrender.ops.neural_rasterize import (
     neural_images,
     neural_rasterize,

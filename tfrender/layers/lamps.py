@@ -28,6 +28,11 @@ KINDS = {
     "point": PointLight,
     "spherical_harmonics": SphericalHarmonicLight,
 }
+# Of the Neural Mesh Renderer and the Soft Rasterizer.
+PUBLISHED_LIGHTS = (
+    {"kind": "ambient", "color": 0.5},
+    {"kind": "directional", "direction": (0.0, 1.0, 0.0), "color": 0.5},
+)
 _SIZES = {"direction": 3, "position": 3, "attenuation": 3}
 
 

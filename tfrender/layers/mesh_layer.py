@@ -96,9 +96,6 @@ class MeshLayer(keras.layers.Layer):
     k times the size.
     """
 
-    # Settings of the rasterising ops: the one place where a form may be chosen.
-    _form = {}
-
     def __init__(
         self,
         image_size=(256, 256),
@@ -114,14 +111,10 @@ class MeshLayer(keras.layers.Layer):
     ):
         kwargs.setdefault("dtype", "float32")  # geometry, under any mixed policy
         super().__init__(**kwargs)
-        if np.shape(image_size) != (2,) or min(image_size) < 1:
-            raise ValueError(
-                f"`image_size` must be (height, width), each >= 1; got {image_size}."
-            )
+        self.image_size = checks.image_size(image_size)
         checks.between("supersampling", supersampling, 1, 16)
         checks.one_of("shading", shading, MODELS)
         checks.one_of("texture_filtering", texture_filtering, FILTERINGS)
-        self.image_size = tuple(int(side) for side in image_size)
         self.supersampling = int(supersampling)
         self.background = np.asarray(background, np.float64).tolist()
         if np.ndim(self.background) > 1:
@@ -173,10 +166,27 @@ class MeshLayer(keras.layers.Layer):
         outputs=None,
     ):
         """See the class."""
-        wanted = self.outputs if outputs is None else _checked_outputs(outputs)
         appearance = Appearance(vertex_colors, uv, texture, texture_cubes)
+        return self.draw(vertices, faces, camera, appearance, normals, outputs)
+
+    def draw(self, vertices, faces, camera, appearance, normals, outputs, **settings):
+        """Checks the inputs of a call, draws them and averages the samples.
+
+        Args:
+            vertices: see the class; faces, camera, normals and outputs alike.
+            faces: see the class.
+            camera: see the class.
+            appearance: Appearance.
+            normals: see the class.
+            outputs: see the class.
+            **settings: what the `render` of a subclass takes beside scene and outputs.
+
+        Returns:
+            dict of outputs, see the class.
+        """
+        wanted = self.outputs if outputs is None else _checked_outputs(outputs)
         scene = checked_scene(vertices, faces, camera, appearance, normals)
-        fragments, pictures = self.render(scene, wanted)
+        fragments, pictures = self.render(scene, wanted, **settings)
         return self._averaged(fragments, pictures, wanted)
 
     def silhouettes(self, vertices, faces, camera):
@@ -260,12 +270,16 @@ class MeshLayer(keras.layers.Layer):
         """Lays colours [B, H, W, C] over the background where the mask is False."""
         return tf.where(mask[..., tf.newaxis], color, tf.constant(self.background))
 
+    def filter_samples(self, samples: tf.Tensor) -> tf.Tensor:
+        """Samples [B, k H, k W, C] of numbers to pixels [B, H, W, C]: their mean."""
+        return average_samples(samples, self.supersampling)
+
     def _averaged(self, fragments, pictures, wanted):
         """Samples to pixels, each output by the rule of the class."""
         k = self.supersampling
         index = fragments.face_index[..., tf.newaxis]
         found = {
-            name: average_samples(pictures[name], k)
+            name: self.filter_samples(pictures[name])
             for name in ("rgb", "alpha", "depth")
             if name in wanted and name in pictures
         }

@@ -71,7 +71,6 @@ class MeshRenderer(MeshLayer):
             shown,
             self.raster_size,
             vertex_depth=cameras.view_depth(camera, vertices),
-            **self._form,
         )
         if scene.normals is None and self.normals == "smooth":
             scene = scene._replace(normals=vertex_normals(vertices, faces))
@@ -92,7 +91,7 @@ class MeshRenderer(MeshLayer):
         if not names:
             return {}
         surface = (fragments, clip, faces)
-        settings = {"opposite": opposite_corners(faces), **self._form}
+        settings = {"opposite": opposite_corners(faces)}
         if names == ["alpha"]:
             alpha = antialias_silhouette(*surface, **settings)
             return {"alpha": alpha[..., tf.newaxis]}

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfrender import checks
+from tfrender.layers.lamps import PUBLISHED_LIGHTS
 from tfrender.layers.mesh_layer import MeshLayer
 from tfrender.ops.mesh_surface import (
     counterclockwise,
@@ -21,10 +22,6 @@ from tfrender.ops.neural_rasterize import (
 from tfrender.ops.rasterize import Fragments
 from tfrender.ops.triangle_normals import triangle_normals
 
-PUBLISHED_LIGHTS = (
-    {"kind": "ambient", "color": 0.5},
-    {"kind": "directional", "direction": (0.0, 1.0, 0.0), "color": 0.5},
-)
 # The original's, for colour pictures and for silhouettes and depth on their own.
 _EPS_COLOR, _EPS_SHAPE = 1e-3, 1e-4
 
@@ -93,13 +90,10 @@ class NeuralMeshRenderer(MeshLayer):
         """See `MeshLayer.render`."""
         colored = "rgb" in wanted
         eps = self.eps or (_EPS_COLOR if colored else _EPS_SHAPE)
-        corners = project_faces(scene.camera, scene.vertices, scene.faces)
-        corners, turned = self._sides(scene, corners)
+        corners, turned = self._sides(scene, self.project(scene))
         if not self.parity:
             corners = self._depths(scene, corners)
-        seen = neural_rasterize(
-            corners, self.raster_size, near=self.near, far=self.far, **self._form
-        )
+        seen = neural_rasterize(corners, self.raster_size, near=self.near, far=self.far)
         fragments = self._fragments(scene, seen, turned)
         color, normal = self.surface(
             scene, fragments, wanted, cube_eps=eps if self.parity else 0.0
@@ -108,11 +102,13 @@ class NeuralMeshRenderer(MeshLayer):
         if self.parity:
             pictures["depth"] = fragments.depth[..., tf.newaxis]
         if colored or "alpha" in wanted:
-            images = neural_images(
-                seen, corners, color, self.background, eps=eps, **self._form
-            )
+            images = neural_images(seen, corners, color, self.background, eps=eps)
             pictures.update(rgb=images.rgb, alpha=images.alpha[..., tf.newaxis])
         return fragments, pictures
+
+    def project(self, scene):
+        """Corners of the faces in the picture, [B, F, 3, 3]: x, y and depth."""
+        return project_faces(scene.camera, scene.vertices, scene.faces)
 
     def face_normals(self, scene):
         """See `MeshLayer`."""

@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from tfrender import cameras, checks
 from tfrender.geometry.normals import vertex_normals
-from tfrender.layers.mesh_layer import MeshLayer, _checked_outputs
-from tfrender.layers.mesh_scene import checked_scene
-from tfrender.layers.neural_mesh_renderer import PUBLISHED_LIGHTS
+from tfrender.layers.lamps import PUBLISHED_LIGHTS
+from tfrender.layers.mesh_layer import MeshLayer
 from tfrender.ops.interpolate import interpolate
 from tfrender.ops.mesh_surface import (
     Appearance,
@@ -140,17 +139,15 @@ class SoftRasterizer(MeshLayer):
         outputs=None,
     ):
         """See the class."""
-        wanted = self.outputs if outputs is None else _checked_outputs(outputs)
         appearance = Appearance(vertex_colors, uv, texture, texture_cubes)
         if texels is not None and any(source is not None for source in appearance):
             raise ValueError("`texels` must be the only source of colour; got another.")
-        scene = checked_scene(vertices, faces, camera, appearance, normals)
         blend = self.blend._replace(
             sigma=self.blend.sigma if sigma is None else sigma,
             gamma=self.blend.gamma if gamma is None else gamma,
         )
-        fragments, pictures = self.render(scene, wanted, blend, texels)
-        return self._averaged(fragments, pictures, wanted)
+        inputs = (vertices, faces, camera, appearance, normals, outputs)
+        return self.draw(*inputs, blend=blend, texels=texels)
 
     def render(self, scene, wanted, blend=None, texels=None):
         """See `MeshLayer.render`; `blend` None takes the setting."""
@@ -186,7 +183,6 @@ class SoftRasterizer(MeshLayer):
             depth_range=(self.near, self.far),
             background=self.background,
             double_sided=self.double_sided or not self.parity,
-            **self._form,
         )
         pictures = {"alpha": images.alpha[..., tf.newaxis]}
         if images.rgb is not None:
@@ -222,7 +218,6 @@ class SoftRasterizer(MeshLayer):
             self.raster_size,
             vertex_depth=depth,
             cull="front" if clockwise else "none",
-            **self._form,
         )
         mask &= depth <= self.far
         barycentric = tf.where(mask[..., tf.newaxis], barycentric, 0.0)

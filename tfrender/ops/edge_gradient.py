@@ -30,12 +30,11 @@ from tfrender import checks
 from tfrender.ops import forms
 from tfrender.ops.edge_gradient_sweep import (
     WINDOW,
-    owners,
-    pass_size,
     scan_lists,
     scans,
     sweep,
 )
+from tfrender.ops.ragged_passes import owners, pass_size
 
 _XLA_WINDOWS = 8192  # in one pass of the compiled form
 

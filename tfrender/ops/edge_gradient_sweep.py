@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfrender.ops.ragged_passes import owners, pass_size
+
 WINDOW = 16  # pixels; of 8, 16, 32 and 64 the smallest within 15% of the fastest
 
 
@@ -115,37 +117,6 @@ def _packed(columns, keep, static):
     packed = tf.pad(tf.gather(columns, source), [[0, spare], [0, 0]])
     windows = tf.reshape(packed, [-1, WINDOW, columns.shape[1]])
     return ScanList(tf.concat([[0], upto], axis=0), tf.transpose(windows, [0, 2, 1]))
-
-
-def pass_size(remaining, limit):
-    """Number of items of the next pass, a static one in the static form."""
-    most, static = limit
-    return most if static else tf.cast(tf.minimum(remaining, most), tf.int32)
-
-
-def owners(first, start, total, count):
-    """Finds the owner of each of the items start .. start + count - 1.
-
-    Args:
-        first: [N] int64, number of the first item of each owner, ascending.
-        start: scalar int64.
-        total: scalar int64, number of items; those beyond have no owner.
-        count: number of items in this pass.
-
-    Returns:
-        owner: [count] int32, -1 beyond the last item.
-        rank: [count] int32, number of the item within its owner.
-    """
-    behind = tf.clip_by_value(first - start, 0, tf.cast(count, tf.int64))
-    behind = tf.cast(behind, tf.int32)
-    starts = tf.math.unsorted_segment_sum(
-        tf.ones_like(behind), tf.where(behind < count, behind, -1), count
-    )
-    owner = tf.cumsum(starts) - 1  # of owners with one start the last has the items
-    item = tf.range(tf.cast(count, tf.int64)) + start
-    rank = tf.cast(item - tf.gather(first, owner), tf.int32)
-    alive = item < total
-    return tf.where(alive, owner, -1), tf.where(alive, rank, 0)
 
 
 def sweep(rows, reference, span, scan, face, eps, limit):

@@ -163,15 +163,6 @@ def rasterize_mesh(
     )
 
 
-def _checked_size(image_size) -> tuple[int, int]:
-    """Returns (height, width) as ints, or raises a ValueError."""
-    if len(image_size) != 2 or min(image_size) < 1:
-        raise ValueError(
-            f"`image_size` must be (height, width), each >= 1; got {image_size}."
-        )
-    return int(image_size[0]), int(image_size[1])
-
-
 def _layers(clip, faces, image_size, layers, depth, settings) -> list[Fragments]:
     """Checks the arguments and rasterises in the form asked for."""
     cull, max_lanes, form = settings
@@ -179,7 +170,7 @@ def _layers(clip, faces, image_size, layers, depth, settings) -> list[Fragments]
     checks.dims("clip_vertices", clip, None, 4)
     checks.dims("faces", faces, None, 3)
     checks.one_of("cull", cull, ("none", "back", "front"))
-    size = _checked_size(image_size)
+    size = checks.image_size(image_size)
     checks.between("max_lanes", max_lanes, 16, 1 << 30)
     clip = tf.cast(clip, tf.float32)
     own_depth = depth is None

@@ -11,6 +11,7 @@ smaller face index) resolves visibility. No gradient flows through this module.
 
 import tensorflow as tf
 
+from tfrender.ops.ragged_passes import owners, pass_size
 from tfrender.ops.rasterize_keys import encode, face_word
 
 _SIDE = 4  # of a window, pixels: best or within 10% for face boxes of 1 to 8 pixels
@@ -55,9 +56,7 @@ def careful_keys(corners, real, image_size, *, cull, max_windows, static, below=
     last = tf.cumsum(windows)
     total = tf.concat([tf.zeros([1], tf.int64), last], 0)[-1]
     first = last - windows
-    size = max_windows
-    if not static:
-        size = tf.cast(tf.minimum(total, max_windows), tf.int32)
+    size = pass_size(total, (max_windows, static))
     pixels = batch * height * width
 
     if below is not None:
@@ -243,7 +242,7 @@ def _lanes(table, first, start, total, size, face_count, image_size):
     """Tests the pixels of the windows start .. start + size - 1.
 
     Args:
-        table: [N, 20] of `visible_faces`, N = B * F.
+        table: [N, 20] of `careful_keys`, N = B * F.
         first: [N] int64, number of the first window of each face.
         start: scalar int64.
         total: scalar int64, number of windows.
@@ -256,20 +255,11 @@ def _lanes(table, first, start, total, size, face_count, image_size):
         key: [P, 16] int64, larger is nearer, -1 where the face is missed.
     """
     height, width = image_size
-    # Owner of a window = number of faces that start at or before it, minus one;
-    # faces without a window share the start of their successor and never win.
-    behind = tf.cast(
-        tf.clip_by_value(first - start, 0, tf.cast(size, tf.int64)), "int32"
-    )
-    starts = tf.math.unsorted_segment_sum(
-        tf.ones_like(behind), tf.where(behind < size, behind, -1), size
-    )
-    owner = tf.cumsum(starts) - 1  # [P]
-    window = tf.range(tf.cast(size, tf.int64)) + start
-    alive = window < total
-    rank = tf.cast(window - tf.gather(first, owner), tf.int32)
+    owner, rank = owners(first, start, total, size)  # [P]
+    alive = owner >= 0
+    owner = tf.maximum(owner, 0)
     column = tf.unstack(tf.gather(table, owner)[..., tf.newaxis], _COLUMNS, axis=1)
-    rank = tf.where(alive, rank, 0)[:, tf.newaxis]  # [P, 1]
+    rank = rank[:, tf.newaxis]  # [P, 1]
     in_row = tf.maximum(tf.cast(column[19], tf.int32), 1)
     lane = tf.range(_SIDE * _SIDE)
     u = tf.cast(rank % in_row * _SIDE + lane % _SIDE, tf.float32)  # [P, 16]

@@ -26,7 +26,6 @@ from tfrender.ops.soft_pairs import face_columns, pixel_centers, soft_pairs
 from tfrender.ops.soft_rasterize_dense import (
     SoftImages,
     as_rows,
-    checked_size,
     soft_rasterize_dense,
 )
 from tfrender.ops.surface_texels import checked_resolution, texel_index
@@ -77,7 +76,7 @@ def soft_rasterize(
     # XLA scatters nothing into an empty picture.
     if forms.resolve(form) == "graph" or tf.TensorShape(face_vertices.shape)[0] == 0:
         return soft_rasterize_dense(face_vertices, face_colors, image_size, **arguments)
-    vertices, size = as_float(face_vertices), checked_size(image_size)
+    vertices, size = as_float(face_vertices), checks.image_size(image_size)
     checks.rank("face_vertices", vertices, 4)
     checks.dims("face_vertices", vertices, None, 3, 3)
     check_blend(blend)

@@ -107,7 +107,7 @@ def soft_rasterize_dense(
     check_modes(modes)
     check_depth_range(depth_range)
     checks.between("pixels_per_pass", pixels_per_pass, 1, 1 << 24)
-    size = checked_size(image_size)
+    size = checks.image_size(image_size)
     dtype = face_vertices.dtype
     inputs = [face_vertices]
     if face_colors is not None and modes.color != "none":
@@ -137,25 +137,6 @@ def soft_rasterize_dense(
     image = tf.reshape(image, [batch, *size, channels])
     image = tf.ensure_shape(image, [face_vertices.shape[0], *size, channels])
     return SoftImages(None if channels == 1 else image[..., :-1], image[..., -1])
-
-
-def checked_size(image_size) -> tuple[int, int]:
-    """Checks the size of a picture.
-
-    Args:
-        image_size: (height, width).
-
-    Returns:
-        The two as ints.
-
-    Raises:
-        ValueError: unless there are two, each at least 1.
-    """
-    if len(image_size) != 2 or min(image_size) < 1:
-        raise ValueError(
-            f"`image_size` must be (height, width), each >= 1; got {image_size}."
-        )
-    return int(image_size[0]), int(image_size[1])
 
 
 def as_rows(background, dtype):
