@@ -93,7 +93,9 @@ class NeuralMeshRenderer(MeshLayer):
         corners, turned = self._sides(scene, self.project(scene))
         if not self.parity:
             corners = self._depths(scene, corners)
-        seen = neural_rasterize(corners, self.raster_size, near=self.near, far=self.far)
+        # Coverage alone has no gradient but that of its edges.
+        placed = tf.stop_gradient(corners) if set(wanted) == {"alpha"} else corners
+        seen = neural_rasterize(placed, self.raster_size, near=self.near, far=self.far)
         fragments = self._fragments(scene, seen, turned)
         color, normal = self.surface(
             scene, fragments, wanted, cube_eps=eps if self.parity else 0.0

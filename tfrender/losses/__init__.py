@@ -8,6 +8,7 @@ from tfrender.losses.meshes import (
     normal_consistency_loss,
     uniform_laplacian_loss,
 )
+from tfrender.losses.multi_view import two_view_losses
 from tfrender.losses.points import ChamferDistance, chamfer_loss
 from tfrender.losses.silhouettes import SilhouetteIoU, silhouette_iou_loss
 
@@ -23,5 +24,6 @@ __all__ = [
     "normal_consistency_loss",
     "silhouette_iou_loss",
     "squared_error",
+    "two_view_losses",
     "uniform_laplacian_loss",
 ]

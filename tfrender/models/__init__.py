@@ -1,5 +1,6 @@
 """Keras models of the systems, with named presets."""
 
+from tfrender.models.mesh_reconstructor import MeshReconstructor
 from tfrender.models.rendernet import RenderNet, shader_network
 from tfrender.models.shape_autoencoder import shape_decoder
 from tfrender.models.textured_rendernet import (
@@ -9,6 +10,7 @@ from tfrender.models.textured_rendernet import (
 )
 
 __all__ = [
+    "MeshReconstructor",
     "RenderNet",
     "TexturedRenderNet",
     "shader_network",

@@ -66,6 +66,7 @@ from tfrender.ops.triangle_normals import (
     triangle_cross,
     triangle_normals,
 )
+from tfrender.ops.voxelize_triangles import published_voxels, voxelize_triangles
 
 __all__ = [
     "AmbientLight",
@@ -102,6 +103,7 @@ __all__ = [
     "opposite_corners",
     "phong_shading",
     "project_faces",
+    "published_voxels",
     "rasterize",
     "rasterize_layers",
     "rasterize_mesh",
@@ -121,5 +123,6 @@ __all__ = [
     "texture_footprint",
     "triangle_cross",
     "triangle_normals",
+    "voxelize_triangles",
     "wrap_to_unit",
 ]

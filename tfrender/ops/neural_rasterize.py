@@ -19,6 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrender import cameras, checks
+from tfrender.ops import forms
 from tfrender.ops.edge_gradient import edge_gradient
 from tfrender.ops.rasterize import rasterize
 from tfrender.ops.rasterize_corners import face_corners, gather_rows
@@ -126,19 +127,8 @@ def neural_rasterize(
     index = _nearest_faces(
         tf.stop_gradient(face_vertices), image_size, near, max_lanes, form
     )
-    columns, weights, slope = _pixel_weights(index, face_vertices, image_size)
-    z = tf.stop_gradient(columns[2])
-    depth = _reciprocal(tf.reduce_sum(weights / z, axis=-1))
-    # The nearest face is beyond `far` where all are; one rounding step at `near`.
-    mask = (index >= 0) & (depth > near) & (depth < far)
-    weights = tf.where(mask[..., tf.newaxis], weights, 0.0)
-    return NeuralFragments(
-        face_index=tf.where(mask, index, -1),
-        weights=weights,
-        barycentric=weights * depth[..., tf.newaxis] / z,
-        depth=tf.where(mask, _live_depth(columns, weights, slope, mask), far),
-        mask=mask,
-    )
+    finish = _compiled_fragments if forms.resolve(form) == "xla" else _fragments
+    return NeuralFragments(*finish(index, face_vertices, tuple(image_size), near, far))
 
 
 def neural_images(
@@ -232,6 +222,26 @@ def _nearest_faces(face_vertices, image_size, near, max_lanes, form):
         max_lanes=max_lanes,
         form=form,
     ).face_index
+
+
+def _fragments(index, face_vertices, image_size, near, far):
+    """The fields of NeuralFragments for faces without the test for far [B, H, W]."""
+    columns, weights, slope = _pixel_weights(index, face_vertices, image_size)
+    z = tf.stop_gradient(columns[2])
+    depth = _reciprocal(tf.reduce_sum(weights / z, axis=-1))
+    # The nearest face is beyond `far` where all are; one rounding step at `near`.
+    mask = (index >= 0) & (depth > near) & (depth < far)
+    weights = tf.where(mask[..., tf.newaxis], weights, 0.0)
+    return (
+        tf.where(mask, index, -1),
+        weights,
+        weights * depth[..., tf.newaxis] / z,
+        tf.where(mask, _live_depth(columns, weights, slope, mask), far),
+        mask,
+    )
+
+
+_compiled_fragments = forms.compiled(_fragments)
 
 
 def _pixel_weights(index, face_vertices, image_size):
