@@ -1,8 +1,9 @@
-r"""Shows what a RenderNet data set holds, and whether its cameras are right.
+r"""Shows what a data set holds, and whether its cameras are right.
 
     python -m tools.inspect_data --data_dir=data/mine --output_dir=look
     python -m tools.inspect_data --image_path=images.tar --model_path=binvox
 
+RenderNet's data or those of mesh reconstruction; the schema of the records tells which.
 Counts, objects, sizes and ranges of every split; then, for a sample of the pictures,
 the overlap (IoU) of the picture's foreground with the silhouette of its voxels seen
 from its pose. With --output_dir also report.json and contact_sheet.png: the least
@@ -21,6 +22,8 @@ import numpy as np
 from absl import flags
 
 from datasets import records
+from datasets.mesh_reconstruction import examples as view_examples
+from datasets.mesh_reconstruction import views
 from datasets.rendernet import examples, legacy
 from tfrender import io
 from tfrender.io import FormatError
@@ -39,10 +42,17 @@ FLAGS = flags.FLAGS
 
 
 class Source(NamedTuple):
-    """A split: number of its pictures and how to read them."""
+    """A split: number of its pictures and how to read them.
+
+    Attributes:
+        pictures: their number.
+        read: yields them; those with a fourth channel have their foreground in it.
+        silhouette: of the voxels of a picture, bool [H, W].
+    """
 
     pictures: int
     read: Callable[[], Iterator[legacy.LegacyExample]]
+    silhouette: Callable[[legacy.LegacyExample], np.ndarray]
 
 
 class Measured(NamedTuple):
@@ -108,6 +118,9 @@ def sources(
 
 
 def _of_records(data_dir: str, split: str) -> Source:
+    found = records.read_split(data_dir, split)
+    if found.schema == view_examples.SCHEMA:
+        return _of_views(data_dir, split, found.records)
     found = records.read_split(data_dir, split, examples.SCHEMA)
 
     def read():
@@ -121,12 +134,48 @@ def _of_records(data_dir: str, split: str) -> Source:
             pose = tuple(float(value) for value in pose)
             yield legacy.LegacyExample(name, image, voxels, pose, object_id)
 
-    return Source(found.records, read)
+    return Source(found.records, read, _turned_silhouette)
+
+
+def _of_views(data_dir: str, split: str, objects: int) -> Source:
+    """The records of mesh reconstruction, a picture for each view."""
+    polar = 90.0 - views.ELEVATION_DEG
+
+    def read():
+        stream = records.record_stream(
+            data_dir, split, shuffle=False, cycle=False, schema=view_examples.SCHEMA
+        )
+        for record in stream.as_numpy_iterator():
+            item = view_examples.decode_arrays(record)
+            name = f"{split} {views.class_name(item.class_id)}"
+            for azimuth, image in zip(
+                views.azimuths_deg().tolist(), item.images, strict=True
+            ):
+                pose = (azimuth, polar, views.DISTANCE)
+                yield legacy.LegacyExample(
+                    f"{name} view {azimuth:g}", image, item.voxels, pose, item.object_id
+                )
+
+    def silhouette(item):
+        return views.voxel_silhouette(item.voxels, item.pose[0])
+
+    return Source(objects * views.VIEWS, read, silhouette)
+
+
+def _turned_silhouette(item: legacy.LegacyExample) -> np.ndarray:
+    return pictures.silhouettes(item.voxels[None], np.array([item.pose]))[0]
+
+
+def _foreground(image: np.ndarray) -> np.ndarray:
+    """Pixels of the object, bool [H, W]: at least half covered where alpha is known."""
+    if image.shape[-1] == 4:
+        return image[..., 3] > 127
+    return pictures.foreground(image)
 
 
 def _of_legacy(images: str, models: str) -> Source:
     count = sum(1 for _ in legacy.pictures(images))
-    return Source(count, lambda: legacy.read_legacy(images, models))
+    return Source(count, lambda: legacy.read_legacy(images, models), _turned_silhouette)
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
@@ -135,24 +184,25 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return np.count_nonzero(first & second) / either if either else 1.0
 
 
-def measure(item: legacy.LegacyExample) -> Measured:
+def measure(item: legacy.LegacyExample, silhouette=_turned_silhouette) -> Measured:
     """Compares a picture with the silhouette of its voxels.
 
     Args:
         item: the picture.
+        silhouette: see `Source`.
 
     Returns:
         `Measured`, with the outline of the silhouette drawn over the picture.
     """
-    outline = pictures.silhouettes(item.voxels[None], np.array([item.pose]))[0]
-    iou = overlap(pictures.foreground(item.image), outline)
+    outline = silhouette(item)
+    iou = overlap(_foreground(item.image), outline)
     return Measured(f"{item.name} ({item.object_id})", iou, _outlined(item, outline))
 
 
 def _outlined(item: legacy.LegacyExample, silhouette: np.ndarray) -> np.ndarray:
     """Small RGB picture with the border of a silhouette on it."""
     step = max(1, item.image.shape[0] // _THUMBNAIL)
-    picture = np.broadcast_to(item.image, (*item.image.shape[:2], 3))
+    picture = np.broadcast_to(item.image[..., :3], (*item.image.shape[:2], 3))
     picture = picture[::step, ::step].copy()
     mask = np.pad(silhouette[::step, ::step], 1)
     around = mask[2:, 1:-1] | mask[:-2, 1:-1] | mask[1:-1, 2:] | mask[1:-1, :-2]
@@ -192,12 +242,12 @@ def inspect_split(
         objects.add(item.object_id)
         sides.add((item.voxels.shape[0], item.image.shape[0]))
         poses.append(item.pose)
-        shares.append(float(pictures.foreground(item.image).mean()))
+        shares.append(float(_foreground(item.image).mean()))
         if len(sides) > 1:
             both = " and ".join(f"{n}^3 for {size}x{size}" for n, size in sorted(sides))
             raise FormatError(f"{item.name}: expected one size of grid; got {both}.")
         if number % step == 0:
-            found = measure(item)
+            found = measure(item, source.silhouette)
             ious.append((found.name, found.iou))
             if len(ious) % shown_step == 1 % shown_step:
                 even.append(found)

@@ -1,15 +1,20 @@
-"""Makes RenderNet's training data from a folder of meshes.
+r"""Makes training data from a folder of meshes.
 
     python -m tools.render_dataset --input=meshes --output=data/mine
+    python -m tools.render_dataset --system=mesh_reconstruction --input=meshes \
+        --output=data/views --augment=3
 
-Every mesh below --input becomes one object: a solid voxel grid and pictures from random
-poses. Splits are by object, from --split_file or by a hash of the object's name. The
-result is TFRecords, or (--layout=legacy) a tar of pictures for each split and a folder
-of binvox files, as the original RenderNet reads them.
+Every mesh below --input becomes one object: a solid voxel grid and pictures, for
+RenderNet from random poses, for mesh reconstruction from its 24 views. Splits are by
+object, from --split_file or by a hash of the object's name. The result is TFRecords, or
+(--layout=legacy) what the original reads: for RenderNet a tar of pictures for each
+split and a folder of binvox files, for mesh reconstruction two npz files for each class
+and split.
+
+Mesh reconstruction needs the class of each object: the first folder below --input
+(meshes/chair/thonet.obj is a chair), or the second column of --class_file.
 """
 
-import hashlib
-import json
 import pathlib
 import sys
 
@@ -17,12 +22,18 @@ import tensorflow as tf
 from absl import flags
 
 from datasets import records
+from datasets.mesh_reconstruction import examples as view_examples
+from datasets.mesh_reconstruction import generation as view_generation
+from datasets.mesh_reconstruction import published
 from datasets.rendernet import examples, generation, names
 from tfrender import io
 from tfrender.io import FormatError
-from tools import cli, mesh_folder, progress
+from tools import cli, mesh_folder, mesh_splits, progress
 
-SPLITS = ("train", "validation", "test")
+SYSTEMS = ("rendernet", "mesh_reconstruction")
+_RENDERNET_ALONE = (
+    *("style", "resolution", "views", "polar_range", "radius_range", "projection"),
+)
 
 FLAGS = flags.FLAGS
 
@@ -31,22 +42,41 @@ def define_flags() -> None:
     """Defines the flags; not at import, because names are global to a process."""
     flags.DEFINE_list("input", None, "Mesh files or folders of them, by comma.")
     flags.DEFINE_string("output", None, "Folder of the data set.")
+    flags.DEFINE_enum("system", "rendernet", SYSTEMS, "Whose data to make.")
     flags.DEFINE_enum("layout", "records", ["records", "legacy"], "What to write.")
-    flags.DEFINE_enum("style", "normal", generation.STYLES, "What to draw.")
+    flags.DEFINE_enum("style", None, generation.STYLES, "What RenderNet sees; normal.")
     flags.DEFINE_integer(
-        "resolution", 64, "Voxels a side; pictures are 8 times as large.", 4, 256
+        "resolution",
+        None,
+        "RenderNet: voxels a side, 64; pictures are 8 times.",
+        4,
+        256,
     )
-    flags.DEFINE_integer("views", 12, "Pictures of an object.", 1)
+    flags.DEFINE_integer("views", None, "RenderNet: pictures of an object, 12.", 1)
     flags.DEFINE_list(
-        "polar_range", ["10", "170"], "Polar angles from straight above, degrees."
+        "polar_range", None, "RenderNet: degrees from straight above, 10,170."
     )
-    flags.DEFINE_list("radius_range", ["2.9", "4.5"], "Camera distances.")
+    flags.DEFINE_list("radius_range", None, "RenderNet: camera distances, 2.9,4.5.")
     flags.DEFINE_enum(
-        "projection", "orthographic", ["orthographic", "perspective"], "Camera."
+        "projection", None, ["orthographic", "perspective"], "RenderNet: orthographic."
     )
-    flags.DEFINE_integer("supersample", 2, "Samples a pixel side.", 1, 8)
-    flags.DEFINE_float("fill", 0.9, "Share of the grid that an object takes.", 0.1, 1)
-    flags.DEFINE_integer("seed", 0, "Of poses and shards.", 0)
+    flags.DEFINE_integer(
+        "supersample", None, "Samples a pixel side; RenderNet 2, else 4.", 1, 8
+    )
+    flags.DEFINE_float(
+        "fill",
+        None,
+        "Longest side of an object in the grid; RenderNet 0.9, else 1.",
+        0.1,
+        1,
+    )
+    flags.DEFINE_integer(
+        "augment", 0, "Mesh reconstruction: stretched variants of a training object.", 0
+    )
+    flags.DEFINE_string(
+        "class_file", None, "Mesh reconstruction: lines of object, tab, class."
+    )
+    flags.DEFINE_integer("seed", 0, "Of poses, variants and shards.", 0)
     flags.DEFINE_string(
         "split_file",
         None,
@@ -60,21 +90,31 @@ def define_flags() -> None:
     flags.mark_flags_as_required(["input", "output"])
 
 
-def settings_from_flags() -> generation.ViewSettings:
-    """How to draw, from the flags."""
-    return generation.ViewSettings(
-        resolution=FLAGS.resolution,
-        style=FLAGS.style,
-        views=FLAGS.views,
-        polar_range=_pair("polar_range", FLAGS.polar_range, 0.0, 180.0),
-        radius_range=_pair(
-            "radius_range", FLAGS.radius_range, names.MIN_RADIUS, names.MAX_RADIUS
-        ),
-        projection=FLAGS.projection,
-        supersample=FLAGS.supersample,
-        fill=FLAGS.fill,
-        seed=FLAGS.seed,
-    )
+def settings_from_flags():
+    """How to draw, from the flags: the `ViewSettings` of the system.
+
+    Raises:
+        ValueError: a range that is none, or a flag of the other system.
+    """
+    given = {"fill": FLAGS.fill, "supersample": FLAGS.supersample, "seed": FLAGS.seed}
+    given.update({name: getattr(FLAGS, name) for name in _RENDERNET_ALONE})
+    given = {name: value for name, value in given.items() if value is not None}
+    if FLAGS.system == "mesh_reconstruction":
+        alien = [name for name in _RENDERNET_ALONE if name in given]
+        if alien:
+            raise ValueError(f"--{alien[0]} is for --system=rendernet; leave it out.")
+        return view_generation.ViewSettings(**given, augment=FLAGS.augment)
+    for name in ("augment", "class_file"):
+        if getattr(FLAGS, name):
+            raise ValueError(f"--{name} is for --system=mesh_reconstruction.")
+    limits = {
+        "polar_range": (0.0, 180.0),
+        "radius_range": (names.MIN_RADIUS, names.MAX_RADIUS),
+    }
+    for name, (low, high) in limits.items():
+        if name in given:
+            given[name] = _pair(name, given[name], low, high)
+    return generation.ViewSettings(**given)
 
 
 def _pair(name: str, texts, low: float, high: float) -> tuple[float, float]:
@@ -92,114 +132,24 @@ def _pair(name: str, texts, low: float, high: float) -> tuple[float, float]:
     return first, second
 
 
-def _shares(texts) -> tuple[float, float]:
-    """Shares of validation and test from the list flag."""
-    try:
-        validation, test = (float(text) for text in texts)
-    except ValueError:
-        validation = test = -1.0
-    if not (validation >= 0.0 and test >= 0.0 and validation + test < 1.0):
-        raise ValueError(
-            "--held_out: expected two shares that add up to less than 1; got "
-            f"{','.join(texts)}."
-        )
-    return validation, test
-
-
-def assign_splits(objects, split_file: str | None, shares) -> dict[str, list[str]]:
-    """Distributes objects over splits.
-
-    Args:
-        objects: names of all objects.
-        split_file: JSON file of split -> names, or None for a hash of the name.
-        shares: shares of validation and test, where there is no file.
-
-    Returns:
-        split -> names, sorted; splits without objects are left out.
-
-    Raises:
-        FormatError: the file is broken, names an object twice or one that is missing.
-    """
-    if split_file is None:
-        found = _shuffled_splits(objects, *shares)
-    else:
-        found = _read_splits(split_file, set(objects))
-    return {split: sorted(found[split]) for split in SPLITS if found.get(split)}
-
-
-def _shuffled_splits(objects, validation: float, test: float) -> dict[str, list[str]]:
-    """Splits in the order of a hash of the names; a wanted split is never empty."""
-    order = sorted(objects, key=lambda name: hashlib.sha256(name.encode()).digest())
-    tests, validations = (
-        max(1, round(share * len(order))) if share else 0
-        for share in (test, validation)
-    )
-    train = order[tests + validations :]
-    if not train:
-        raise ValueError(
-            f"--held_out: {tests} test and {validations} validation objects leave none "
-            f"of {len(order)} for training."
-        )
-    return {
-        "test": order[:tests],
-        "validation": order[tests : tests + validations],
-        "train": train,
-    }
-
-
-def _check_output(output: str, splits) -> None:
-    """Refuses a folder that holds a split which this run would not replace."""
-    for split in SPLITS:
-        for kind in ("json", "tar"):
-            path = pathlib.Path(output) / f"{split}.{kind}"
-            if path.exists() and split not in splits:
-                raise ValueError(
-                    f"{path}: a split of an earlier run, which this one would leave "
-                    "beside its own; objects may be in both. Choose another --output."
-                )
-
-
-def _read_splits(path: str, objects: set[str]) -> dict[str, list[str]]:
-    try:
-        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: expected JSON; {error}.") from error
-    if not isinstance(found, dict) or not set(found) <= set(SPLITS):
-        raise FormatError(f"{path}: expected a mapping with keys out of {SPLITS}.")
-    for split, names_ in found.items():
-        if not (isinstance(names_, list) and all(isinstance(n, str) for n in names_)):
-            raise FormatError(f"{path}: expected a list of names under {split!r}.")
-    listed = [name for split in found.values() for name in split]
-    twice = sorted({name for name in listed if listed.count(name) > 1})
-    missing = sorted(set(listed) - objects)
-    if twice:
-        raise FormatError(f"{path}: {twice[0]} is listed twice; splits are by object.")
-    if missing:
-        raise FormatError(
-            f"{path}: {len(missing)} listed objects are not in the input, {missing[0]} "
-            "the first."
-        )
-    return found
-
-
-def _draw(split, objects, settings, sink) -> tuple[int, list[str]]:
-    """Draws the objects of a split into a sink; returns pictures and broken meshes."""
-    pictures, broken = 0, []
+def _draw(split, objects, draw, sink) -> list[str]:
+    """Draws the objects of a split into a sink; returns the broken meshes."""
+    broken = []
     for name, path in progress.bar(objects.items(), split):
         try:
-            views = generation.draw_object(str(path), name, settings)
+            drawn = draw(str(path), name)
         except (ValueError, OSError) as error:
             if not FLAGS.skip_broken:
                 raise
             print(f"skipped {path}: {cli.describe(error)}", file=sys.stderr)
             broken.append(name)
             continue
-        sink(name, views)
-        pictures += len(views.poses)
-    return pictures, broken
+        sink(name, drawn)
+    return broken
 
 
 def _write_records(output, split, objects, settings) -> tuple[int, list[str]]:
+    """RenderNet's records; returns pictures and broken meshes."""
     with records.RecordWriter(
         output,
         split,
@@ -208,10 +158,12 @@ def _write_records(output, split, objects, settings) -> tuple[int, list[str]]:
         seed=settings.seed,
         overwrite=True,
     ) as writer:
-        drawn = []
+        drawn, pictures = [], 0
 
         def sink(name, views):
+            nonlocal pictures
             drawn.append(name)
+            pictures += len(views.poses)
             for pose, image in zip(views.poses, views.images, strict=True):
                 writer.write(
                     examples.encode_example(
@@ -219,24 +171,28 @@ def _write_records(output, split, objects, settings) -> tuple[int, list[str]]:
                     )
                 )
 
-        result = _draw(split, objects, settings, sink)
+        broken = _draw(split, objects, _views_of(settings), sink)
         writer.metadata.update({**settings._asdict(), "objects": drawn})
-    return result
+    return pictures, broken
 
 
 def _write_legacy(output, split, objects, settings) -> tuple[int, list[str]]:
+    """RenderNet's tar and binvox files; returns pictures and broken meshes."""
     folder = pathlib.Path(output)
     models = folder / "binvox"
     models.mkdir(parents=True, exist_ok=True)
     files: dict[str, bytes] = {}
+    pictures = 0
 
     def sink(name, views):
+        nonlocal pictures
+        pictures += len(views.poses)
         io.write_binvox(models / f"{name}.binvox", *views.voxels)
         for pose, image in zip(views.poses, views.images, strict=True):
             stem = names.format_name(name, *pose.tolist())
             files[f"{stem}.png"] = tf.io.encode_png(image).numpy()
 
-    pictures, broken = _draw(split, objects, settings, sink)
+    broken = _draw(split, objects, _views_of(settings), sink)
     if not files:
         raise FormatError(f"{output}: every mesh of split {split} is broken.")
     io.write_tar(folder / f"{split}.tar", files)
@@ -245,14 +201,97 @@ def _write_legacy(output, split, objects, settings) -> tuple[int, list[str]]:
     return len(files), broken
 
 
+def _views_of(settings):
+    return lambda path, name: generation.draw_object(path, name, settings)
+
+
+def _variants_of(split, settings):
+    """Draws an object and, for training, its variants: list of (name, views)."""
+    count = settings.augment if split == "train" else 0
+
+    def draw(path, name):
+        return [
+            (
+                view_generation.variant_name(name, number),
+                view_generation.draw_object(path, name, settings, number),
+            )
+            for number in range(count + 1)
+        ]
+
+    return draw
+
+
+def _write_view_records(output, split, objects, settings) -> tuple[int, list[str]]:
+    """Records of mesh reconstruction; returns pictures and broken meshes."""
+    classes = mesh_splits.object_classes(FLAGS.input, objects, FLAGS.class_file)
+    with records.RecordWriter(
+        output,
+        split,
+        FLAGS.shard_records,
+        view_examples.SCHEMA,
+        seed=settings.seed,
+        overwrite=True,
+    ) as writer:
+        drawn, pictures = [], 0
+
+        def sink(name, variants):
+            nonlocal pictures
+            drawn.append(name)
+            for variant, (images, voxels) in variants:
+                pictures += len(images)
+                writer.write(
+                    view_examples.encode_example(images, voxels, classes[name], variant)
+                )
+
+        broken = _draw(split, objects, _variants_of(split, settings), sink)
+        writer.metadata.update(settings._asdict())
+        writer.metadata["objects"] = drawn
+        writer.metadata["classes"] = sorted({classes[name] for name in drawn})
+    return pictures, broken
+
+
+def _write_view_legacy(output, split, objects, settings) -> tuple[int, list[str]]:
+    """The npz files of the original; returns pictures and broken meshes."""
+    classes = mesh_splits.object_classes(FLAGS.input, objects, FLAGS.class_file)
+    pictures, broken = 0, []
+    for class_id in sorted(set(classes.values())):
+        own = {
+            name: path for name, path in objects.items() if classes[name] == class_id
+        }
+        drawn = []
+
+        def sink(name, variants, drawn=drawn):
+            drawn.extend(views for _, views in variants)
+
+        title = f"{split} {class_id}"
+        broken += _draw(title, own, _variants_of(split, settings), sink)
+        if drawn:
+            published.write(output, class_id, split, *zip(*drawn, strict=True))
+        pictures += sum(len(views.images) for views in drawn)
+    if not pictures:
+        raise FormatError(f"{output}: every mesh of split {split} is broken.")
+    return pictures, broken
+
+
+_WRITERS = {
+    ("rendernet", "records"): _write_records,
+    ("rendernet", "legacy"): _write_legacy,
+    ("mesh_reconstruction", "records"): _write_view_records,
+    ("mesh_reconstruction", "legacy"): _write_view_legacy,
+}
+
+
 def main():
     """Draws every split and says what was written."""
     settings = settings_from_flags()
-    shares = _shares(FLAGS.held_out) if not FLAGS.split_file else ()
+    shares = mesh_splits.held_out_shares(FLAGS.held_out) if not FLAGS.split_file else ()
     found = mesh_folder.find_meshes(FLAGS.input)
-    splits = assign_splits(found, FLAGS.split_file, shares)
-    _check_output(FLAGS.output, splits)
-    write = _write_records if FLAGS.layout == "records" else _write_legacy
+    splits = mesh_splits.assign_splits(found, FLAGS.split_file, shares)
+    mesh_splits.check_output(FLAGS.output, splits)
+    if FLAGS.system == "mesh_reconstruction":  # told before minutes of drawing
+        used = {name: found[name] for listed in splits.values() for name in listed}
+        mesh_splits.object_classes(FLAGS.input, used, FLAGS.class_file)
+    write = _WRITERS[FLAGS.system, FLAGS.layout]
     for split, objects in splits.items():
         pictures, broken = write(
             FLAGS.output, split, {name: found[name] for name in objects}, settings

@@ -14,6 +14,9 @@ from tfrender.export import rendernet as export_rendernet
 
 # Flags of tools.render_dataset as they are parsed, for pictures of 64 x 64.
 RENDER_DATASET = {
+    "system": "rendernet",
+    "augment": 0,
+    "class_file": None,
     "layout": "records",
     "style": "normal",
     "resolution": 8,
@@ -28,6 +31,15 @@ RENDER_DATASET = {
     "held_out": ["0.1", "0.1"],
     "shard_records": 4,
     "skip_broken": False,
+}
+# The same for mesh reconstruction: what is RenderNet's alone is left out.
+RENDER_VIEWS = {
+    **RENDER_DATASET,
+    **dict.fromkeys(
+        ["style", "resolution", "views", "polar_range", "radius_range", "projection"]
+    ),
+    "system": "mesh_reconstruction",
+    "fill": None,
 }
 
 

@@ -3,7 +3,9 @@
 import pytest
 
 from datasets import records
+from datasets.mesh_reconstruction import pipeline, published
 from datasets.rendernet import examples
+from tests.datasets.objects import noise_object
 from tests.datasets.shapes import noise_example
 from tests.tools import programs
 from tfrender import io
@@ -20,6 +22,8 @@ def flags(tmp_path):
     return {
         "image_path": str(tmp_path / "images"),
         "model_path": str(tmp_path / "binvox"),
+        "npz_dir": None,
+        "classes": None,
         "output": str(tmp_path / "out"),
         "split": "validation",
         "overwrite": False,
@@ -48,3 +52,44 @@ def test_a_bad_picture_is_named_and_leaves_nothing(flags, tmp_path):
     with pytest.raises(FormatError, match="m1_p4_t60_r3.3.png"):
         programs.run_inside(convert_legacy, **flags)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.fixture
+def npz(flags, tmp_path):
+    for number, split in enumerate(("train", "validation", "test")):
+        objects = zip(noise_object(number), noise_object(9), strict=True)
+        published.write(str(tmp_path / "npz"), "03001627", split, *objects)
+    alone = {"image_path": None, "model_path": None, "split": None}
+    return {**flags, **alone, "npz_dir": str(tmp_path / "npz")}
+
+
+def test_npz_files_become_every_split_that_is_there(npz, tmp_path, capsys):
+    programs.run_inside(convert_legacy, **npz)
+    assert "validation: 2 objects of 1 classes" in capsys.readouterr().out
+    assert records.splits(npz["output"]) == ["test", "train", "validation"]
+    (batch,) = pipeline.evaluation_batches(npz["output"], "validation", 99, views=[3])
+    assert (batch["voxels"][0].numpy() == noise_object(1)[1]).all()
+    with pytest.raises(ValueError, match="exists"):
+        programs.run_inside(convert_legacy, **npz)
+    npz = {**npz, "classes": ["chair"], "output": str(tmp_path / "other")}
+    programs.run_inside(convert_legacy, **{**npz, "split": "test"})
+    assert records.splits(npz["output"]) == ["test"]
+    with pytest.raises(ValueError, match="no class 'car'; there are 03001627"):
+        programs.run_inside(convert_legacy, **{**npz, "classes": ["car"]})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_path": None},
+        {"model_path": None},
+        {"image_path": None, "model_path": None},
+        {"npz_dir": "folder"},
+        {"split": None},
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(flags, change):
+    with pytest.raises(
+        ValueError, match="expected --image_path with|--split: expected"
+    ):
+        programs.run_inside(convert_legacy, **{**flags, **change})

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from datasets import records
+from datasets.mesh_reconstruction import examples as view_examples
+from datasets.mesh_reconstruction import generation
 from datasets.rendernet import examples, legacy
+from tests.datasets.shapes import write_hook
 from tests.tools import programs
 from tfrender import io
 from tfrender.io import FormatError
@@ -180,3 +183,29 @@ def test_the_program_writes_a_sheet_and_refuses_an_object_in_two_splits(
     saved = json.loads((tmp_path / "out/report.json").read_text())
     assert saved["train"]["pictures"] == 4 and saved["test"]["pictures"] == 3
     assert io.read_image(tmp_path / "out/contact_sheet.png").shape[-1] == 3
+
+
+def test_views_of_mesh_reconstruction_are_measured_by_their_alpha(tmp_path):
+    write_hook(tmp_path / "hook.obj")
+    settings = generation.ViewSettings(supersample=1)
+    drawn = generation.draw_object(str(tmp_path / "hook.obj"), "hook", settings)
+    for folder, images in (("good", drawn.images), ("bad", drawn.images[:, :, ::-1])):
+        with records.RecordWriter(
+            str(tmp_path / folder), "train", 4, view_examples.SCHEMA
+        ) as writer:
+            images = np.ascontiguousarray(images)
+            record = view_examples.encode_example(images, drawn.voxels, "x", "hook")
+            writer.write(record)
+    found, tiles = report(tmp_path / "good", sample=8, tiles=8)
+    assert (found["pictures"], found["objects"]) == (24, 1)
+    assert (found["resolution"], found["image_size"]) == (32, 64)
+    assert found["ranges"]["azimuth_deg"] == [0, 345]
+    assert found["ranges"]["polar_deg"] == [60, 60]
+    share = (drawn.images[..., 3] > 127).mean((1, 2))
+    np.testing.assert_allclose(
+        found["foreground_share"], [share.min(), share.mean(), share.max()]
+    )
+    assert found["median_iou"] > 0.78 and found["outliers"] == []
+    assert tiles[0].thumbnail.shape == (64, 64, 3)
+    found, _ = report(tmp_path / "bad", sample=4)
+    assert "WARNING" in inspect_data.text("train", found)

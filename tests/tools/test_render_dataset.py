@@ -1,4 +1,4 @@
-"""Claims of tools.render_dataset and tools.mesh_folder."""
+"""Claims of tools.render_dataset, tools.mesh_folder and tools.mesh_splits."""
 
 import json
 
@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from datasets import records
+from datasets.mesh_reconstruction import examples as view_examples
+from datasets.mesh_reconstruction import generation as view_generation
+from datasets.mesh_reconstruction import pipeline, published
 from datasets.rendernet import examples, generation, legacy
 from tests.datasets.shapes import write_hook
 from tests.tools import programs
 from tfrender.io import FormatError
-from tools import mesh_folder, render_dataset
+from tools import mesh_folder, mesh_splits, render_dataset
 
 
 @pytest.fixture
@@ -94,12 +97,12 @@ def test_a_broken_mesh_stops_the_program_or_is_left_out(meshes, capsys):
 
 def test_a_hash_of_the_name_splits_by_object():
     objects = [f"object{k}" for k in range(400)]
-    found = render_dataset.assign_splits(objects, None, (0.2, 0.1))
+    found = mesh_splits.assign_splits(objects, None, (0.2, 0.1))
     assert sorted(sum(found.values(), [])) == sorted(objects)
     assert 50 < len(found["validation"]) < 110 and 20 < len(found["test"]) < 60
-    part = render_dataset.assign_splits(objects[:50], None, (0.2, 0.1))
+    part = mesh_splits.assign_splits(objects[:50], None, (0.2, 0.1))
     assert set(part["train"]) <= set(found["train"])
-    assert render_dataset.assign_splits(["a"], None, (0.0, 0.0)) == {"train": ["a"]}
+    assert mesh_splits.assign_splits(["a"], None, (0.0, 0.0)) == {"train": ["a"]}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_a_hash_of_the_name_splits_by_object():
 def test_a_bad_split_file_is_named(tmp_path, text, message):
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(FormatError, match=message) as caught:
-        render_dataset.assign_splits(["lamp"], str(tmp_path / "split.json"), ())
+        mesh_splits.assign_splits(["lamp"], str(tmp_path / "split.json"), ())
     assert "split.json" in str(caught.value)
 
 
@@ -166,19 +169,22 @@ def test_meshes_are_named_by_their_path(meshes):
 def test_a_wanted_split_is_never_empty_and_no_object_is_in_two():
     for count in (3, 5, 24, 200):
         names = [f"object{i}" for i in range(count)]
-        splits = render_dataset.assign_splits(names, None, (0.1, 0.1))
+        splits = mesh_splits.assign_splits(names, None, (0.1, 0.1))
         assert sorted(sum(splits.values(), [])) == sorted(names)
         assert set(splits) == {"train", "validation", "test"}
         assert len(splits["test"]) == max(1, round(0.1 * count))
     with pytest.raises(ValueError, match="leave none"):
-        render_dataset.assign_splits(["a", "b"], None, (0.1, 0.1))
+        mesh_splits.assign_splits(["a", "b"], None, (0.1, 0.1))
 
 
 def test_a_split_of_an_earlier_run_is_not_left_beside_the_new_ones(tmp_path):
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(ValueError, match="earlier run"):
-        render_dataset._check_output(str(tmp_path), {"train": [], "test": []})
-    render_dataset._check_output(str(tmp_path), {"train": [], "validation": []})
+        mesh_splits.check_output(str(tmp_path), {"train": [], "test": []})
+    mesh_splits.check_output(str(tmp_path), {"train": [], "validation": []})
+    (tmp_path / "x_test_images.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="x_test_images.npz: a split of an earlier"):
+        mesh_splits.check_output(str(tmp_path), {"train": [], "validation": []})
 
 
 def test_a_mesh_without_extent_is_named(tmp_path):
@@ -200,3 +206,105 @@ def test_the_program_draws_with_its_default_flags(meshes):
     assert done.returncode == 0, done.stderr
     assert "train: 3 pictures of 3 objects" in done.stdout
     assert {row[3] for row in rows(meshes / "out", "train")} == {"a", "b", "lamp"}
+
+
+@pytest.fixture
+def classed(tmp_path):
+    """Three meshes in the folders of two classes."""
+    for k, name in enumerate(("chair/a", "chair/b", "lamp/a")):
+        write_hook(tmp_path / "in" / f"{name}.obj", 1.0 + k)
+    splits = {"train": ["chair__a", "lamp__a"], "test": ["chair__b"]}
+    (tmp_path / "split.json").write_text(json.dumps(splits))
+    return tmp_path
+
+
+def make_views(folder, **flags):
+    given = {"split_file": str(folder / "split.json"), **flags}
+    return make(folder, **{**programs.RENDER_VIEWS, **given})
+
+
+def objects_of(folder, split):
+    stream = records.record_stream(
+        str(folder), split, shuffle=False, cycle=False, schema=view_examples.SCHEMA
+    )
+    found = map(view_examples.decode_arrays, stream.as_numpy_iterator())
+    return {item.object_id: item for item in found}
+
+
+def test_views_of_every_object_and_of_its_variants_when_it_trains(classed, capsys):
+    out = make_views(classed, augment=1)
+    found = objects_of(out, "train")
+    assert set(found) == {"chair__a", "chair__a~1", "lamp__a", "lamp__a~1"}
+    assert {item.class_id for item in found.values()} == {"chair", "lamp"}
+    assert (found["lamp__a"].images != found["lamp__a~1"].images).any()
+    assert set(objects_of(out, "test")) == {"chair__b"}
+    split = pipeline.metadata(str(out), "train")
+    assert split.metadata["objects"] == ["chair__a", "lamp__a"]
+    assert pipeline.classes_of(str(out), "test") == ["chair"]
+    printed = capsys.readouterr().out
+    assert "train: 96 pictures of 2 objects" in printed
+    settings = view_generation.ViewSettings(supersample=1, augment=1)
+    alone = view_generation.draw_object(
+        str(classed / "in/lamp/a.obj"), "lamp__a", settings, 1
+    )
+    np.testing.assert_array_equal(alone.images, found["lamp__a~1"].images)
+
+
+def test_the_published_layout_holds_the_same_views(classed):
+    first = objects_of(make_views(classed), "train")
+    folder = make_views(classed, layout="legacy", output=str(classed / "npz"))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "chair_test_images.npz",
+        "chair_test_voxels.npz",
+        "chair_train_images.npz",
+        "chair_train_voxels.npz",
+        "lamp_train_images.npz",
+        "lamp_train_voxels.npz",
+    ]
+    published.convert(str(folder), str(classed / "again"))
+    again = objects_of(classed / "again", "train")
+    for ours, theirs in (("chair__a", "chair"), ("lamp__a", "lamp")):
+        item = again[f"{theirs}/train/00000"]
+        np.testing.assert_array_equal(item.images, first[ours].images)
+        np.testing.assert_array_equal(item.voxels, first[ours].voxels)
+
+
+def test_classes_come_from_a_file_or_from_folders(classed):
+    text = "chair__a\tthing\nchair__b\tthing\tmore\nlamp__a\tlight\n"
+    (classed / "classes.tsv").write_text(text)
+    out = make_views(classed, class_file=str(classed / "classes.tsv"))
+    assert objects_of(out, "train")["lamp__a"].class_id == "light"
+    for broken, message in (
+        ("lamp__a\n", "got 'lamp__a'"),
+        ("", "chair__a has no class"),
+    ):
+        (classed / "classes.tsv").write_text(broken)
+        with pytest.raises(FormatError, match=message):
+            make_views(classed, class_file=str(classed / "classes.tsv"))
+    write_hook(classed / "in/loose.obj")
+    (classed / "split.json").write_text('{"train": ["chair__a", "loose"]}')
+    with pytest.raises(
+        FormatError, match="loose has no class; expected it in a folder"
+    ):
+        make_views(classed, output=str(classed / "none"))
+    assert not (classed / "none").exists()
+
+
+def test_a_flag_of_the_other_system_is_refused(classed):
+    with pytest.raises(ValueError, match="--views is for --system=rendernet"):
+        make_views(classed, views=3)
+    for change in ({"augment": 1}, {"class_file": "x"}):
+        with pytest.raises(ValueError, match="is for --system=mesh_reconstruction"):
+            make(classed, **change)
+
+
+def test_a_broken_mesh_of_a_class_stops_or_is_left_out(classed, capsys):
+    (classed / "in/lamp/a.obj").write_text("v 0 0 0\n")
+    for layout in ("records", "legacy"):
+        output = str(classed / layout)
+        with pytest.raises(FormatError, match=r"lamp/a\.obj"):
+            make_views(classed, layout=layout, output=output)
+        out = make_views(classed, layout=layout, output=output, skip_broken=True)
+        assert "1 broken meshes left out" in capsys.readouterr().out
+    assert pipeline.classes_of(str(classed / "records"), "train") == ["chair"]
+    assert not list(out.glob("lamp*"))

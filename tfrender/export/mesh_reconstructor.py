@@ -80,9 +80,7 @@ def signatures(model) -> Mapping[str, tf.types.experimental.Callable]:
             tf.repeat(shapes["vertices"], number, axis=0),
             model.faces,
             camera,
-            vertex_colors=None
-            if colors is None
-            else tf.repeat(colors, number, axis=0),
+            vertex_colors=None if colors is None else tf.repeat(colors, number, axis=0),
             outputs=("rgb", "alpha"),
         )
         pictures = tf.clip_by_value(
