@@ -21,10 +21,18 @@ import tensorflow as tf
 from absl import flags
 
 from tfrender import checks, io
-from tools import benchmark_rasterize, benchmark_rendernet, cli
+from tools import (
+    benchmark_mesh_reconstruction,
+    benchmark_rasterize,
+    benchmark_rendernet,
+    cli,
+)
 
 FLAGS = flags.FLAGS
-SUITES = {"rendernet": benchmark_rendernet.workloads}
+SUITES = {
+    "rendernet": benchmark_rendernet.workloads,
+    "mesh_reconstruction": benchmark_mesh_reconstruction.workloads,
+}
 
 
 def define_flags() -> None:

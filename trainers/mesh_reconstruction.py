@@ -121,10 +121,17 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
     classes, eval_views = FLAGS.class_ids, _view_numbers()
     system = System()
 
+    # The loop tells the splits apart by their names.
+    evaluated = "seen" if FLAGS.held_out == "train" else FLAGS.held_out
+
     def dataset(split, start, batch_size):
-        if split != "train":
+        if split == evaluated:
             return pipeline.evaluation_batches(
-                settings.data_dir, split, batch_size, classes=classes, views=eval_views
+                settings.data_dir,
+                FLAGS.held_out,
+                batch_size,
+                classes=classes,
+                views=eval_views,
             )
         return pipeline.training_batches(
             settings.data_dir,
@@ -156,7 +163,7 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
         images=system.images,
         card=lambda: _card(settings, train),
         best=("voxel_iou", "max"),
-        test_split=FLAGS.held_out,
+        test_split=evaluated,
     )
 
 
@@ -288,7 +295,7 @@ def _card(settings, train: records.Split):
         "Data": {
             "training objects": len(train.metadata.get("objects", ())),
             f"{FLAGS.held_out} objects": len(held_out.metadata.get("objects", ())),
-            "split": "by object",
+            "split": "by object" if FLAGS.held_out != "train" else "none",
             "classes": ", ".join(pipeline.classes_of(settings.data_dir, "train")),
             **{
                 key: value
