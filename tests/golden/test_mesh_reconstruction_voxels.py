@@ -17,7 +17,7 @@ MESHES = {
 }
 PACKED = [
     (path, key)
-    for path in cases.holding(SYSTEM, "*_normalize")
+    for path in sorted(cases.everything(SYSTEM))
     for key in cases.load(path)
     if key.removesuffix("_normalize") in MESHES
 ]
