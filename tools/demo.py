@@ -3,7 +3,8 @@
     python -m tools.demo --output_dir=demo
 
 Real meshes -> voxels and pictures -> RenderNet trained -> SavedModel -> pictures of
-held-out objects, drawn by a process that does not import tfrender.
+held-out objects, drawn by a process that does not import tfrender. Then the shipped
+mesh reconstructor makes a mesh of a picture of a car that it has not seen.
 """
 
 import pathlib
@@ -16,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from datasets import records
+from datasets.mesh_reconstruction import generation
 from datasets.rendernet import examples
 from tfrender import io
 from tools import cli
@@ -23,6 +25,7 @@ from tools import cli
 FLAGS = flags.FLAGS
 ROOT = pathlib.Path(__file__).parents[1]
 MESHES = ROOT / "tfrender" / "assets" / "meshes"
+CAR, CAR_VIEW = "car/gazebo_hatchback_red.obj", 3  # a view of its front and a side
 RESOLUTION = 32
 FRAMES = 36
 # Camera and light of the turntable: the original demo's, a little nearer.
@@ -99,19 +102,33 @@ def write_turntable(answer: pathlib.Path, objects: int, path: pathlib.Path) -> N
     io.write_gif(path, strips, fps=12)
 
 
+def write_picture(path: pathlib.Path) -> None:
+    """One view of a bundled car as a picture with alpha.
+
+    Args:
+        path: PNG file.
+    """
+    settings = generation.ViewSettings(fill=0.9)
+    drawn = generation.draw_object(str(MESHES / CAR), CAR, settings)
+    color, alpha = np.split(drawn.images[CAR_VIEW] / 255.0, [3], axis=-1)
+    straight = color / np.maximum(alpha, 1e-6)  # the data have colours on black
+    image = np.concatenate([np.minimum(straight, 1.0), alpha], axis=-1)
+    io.write_png(path, io.to_uint8(image))
+
+
 def main():
-    """Makes the data, trains, draws, scores."""
+    """Makes the data, trains, draws, scores, reconstructs."""
     folder = pathlib.Path(FLAGS.output_dir).resolve()
     data, model = folder / "data", folder / "run" / "saved_model"
     start = time.monotonic()
     run(
-        "1/4 voxels and pictures of the bundled meshes",
+        "1/5 voxels and pictures of the bundled meshes",
         *("-m", "tools.render_dataset", f"--input={MESHES}", f"--output={data}"),
         f"--split_file={MESHES / 'split.json'}",
         *(f"--resolution={RESOLUTION}", f"--views={FLAGS.views}"),
     )
     run(
-        "2/4 training the `tiny` preset, exporting it",
+        "2/5 training the `tiny` preset, exporting it",
         *("-m", "trainers.rendernet", "--flagfile=configs/rendernet/demo.cfg"),
         *(f"--data_dir={data}", f"--output_dir={folder / 'run'}"),
         *(f"--steps={FLAGS.steps}", "--overwrite"),
@@ -120,20 +137,28 @@ def main():
     np.savez_compressed(folder / "request.npz", **request)
     shutil.copy(ROOT / "tools" / "stock_client.py", folder / "stock_client.py")
     run(
-        "3/4 a turntable of held-out objects, drawn without tfrender",
+        "3/5 a turntable of held-out objects, drawn without tfrender",
         *(str(folder / "stock_client.py"), str(model)),
         *(str(folder / "request.npz"), str(folder / "answer.npz")),
     )
     write_turntable(folder / "answer.npz", objects, folder / "turntable.gif")
     run(
-        "4/4 held-out pictures beside baselines",
+        "4/5 held-out pictures beside baselines",
         *("-m", "tools.evaluate_rendernet", f"--model={model}"),
         *(f"--data_dir={data}", f"--output_dir={folder}"),
+    )
+    write_picture(folder / "car.png")
+    run(
+        "5/5 a mesh of a picture",
+        *("-m", "tools.reconstruct", f"--input={folder / 'car.png'}"),
+        f"--output_obj={folder / 'car.obj'}",
+        f"--output_gif={folder / 'car.gif'}",
     )
     minutes = (time.monotonic() - start) / 60
     print(f"\nDone in {minutes:.1f} minutes. Look at:")
     print(f"  {folder}/turntable.gif       held-out objects, network and Phong light")
     print(f"  {folder}/contact_sheet.png   voxels | network | rasterised truth, twice")
+    print(f"  {folder}/car.gif, car.obj   a mesh of the picture car.png")
     print(f"  {model}   for a server, with its model card")
 
 

@@ -42,6 +42,20 @@ def test_the_film_shows_the_objects_side_by_side(tmp_path):
         assert film.size == (3 * 16, 16)
 
 
+def test_the_picture_of_the_car_is_cut_out(tmp_path):
+    demo.write_picture(tmp_path / "car.png")
+    with Image.open(tmp_path / "car.png") as file:
+        picture = np.asarray(file)
+    assert picture.shape == (64, 64, 4)
+    inside = picture[picture[..., 3] == 255]
+    assert 0.1 < len(inside) / 64**2 < 0.5
+    # A red car, its colours not darkened at the border of its outline.
+    red, green, blue = inside[:, :3].mean(0)
+    assert red > 1.3 * max(green, blue)
+    border = picture[(picture[..., 3] > 60) & (picture[..., 3] < 200)]
+    assert border[:, :3].mean() > 0.4 * inside[:, :3].mean()
+
+
 def test_a_process_without_tfrender_draws_what_the_model_draws(tmp_path):
     model = models.RenderNet(**MINI)
     rendernet.write(str(tmp_path / "model"), model, shaded=True)

@@ -11,6 +11,12 @@ from tfrender.losses.meshes import (
 from tfrender.losses.multi_view import two_view_losses
 from tfrender.losses.points import ChamferDistance, chamfer_loss
 from tfrender.losses.silhouettes import SilhouetteIoU, silhouette_iou_loss
+from tfrender.losses.style import (
+    covered_total_variation,
+    edge_length_variance,
+    masked_gram,
+    style_loss,
+)
 
 __all__ = [
     "ChamferDistance",
@@ -18,12 +24,16 @@ __all__ = [
     "SilhouetteIoU",
     "chamfer_loss",
     "cotangent_laplacian_loss",
+    "covered_total_variation",
     "cross_entropy_sum",
     "edge_length_loss",
+    "edge_length_variance",
     "flatten_loss",
+    "masked_gram",
     "normal_consistency_loss",
     "silhouette_iou_loss",
     "squared_error",
+    "style_loss",
     "two_view_losses",
     "uniform_laplacian_loss",
 ]
