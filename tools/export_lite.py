@@ -3,7 +3,7 @@
     python -m tools.export_lite --model=saved_models/rendernet_phong --output_dir=lite
 
 One file for each kind: float32; float16, half the bytes; dynamic_int8, a quarter. The
-table gives size, time of one picture and PSNR against the SavedModel; --card also puts
+table gives size, time of one example and PSNR against the SavedModel; --card also puts
 it into the model's card. Guards of the SavedModel do not survive the conversion:
 `tfrender.export.lite.LiteModel` makes the same checks.
 """
@@ -54,7 +54,9 @@ def single_example(signature: saved_model.Signature):
 
 
 def example_inputs(signature: saved_model.Signature) -> dict[str, np.ndarray]:
-    """A request that every signature of RenderNet accepts: a box, the demo's pose.
+    """A request that the signatures of our systems accept: a box and the demo's pose.
+
+    A picture is a grey disk on black, with its coverage.
 
     Args:
         signature: loaded signature.
@@ -69,6 +71,11 @@ def example_inputs(signature: saved_model.Signature) -> dict[str, np.ndarray]:
             n = spec.shape[1]
             value = np.zeros((1, n, n, n, 1), np.float32)
             value[:, n // 4 : 3 * n // 4, n // 4 : n // 2, n // 3 : 2 * n // 3] = 1.0
+        elif name == "image":
+            side = spec.shape[1]
+            row = np.arange(side) - side / 2 + 0.5
+            disk = np.hypot(row[:, np.newaxis], row) < 0.3 * side
+            value = disk[np.newaxis, ..., np.newaxis] * np.float32([0.5] * 3 + [1.0])
         elif name in known:
             value = np.array(known[name], np.float32)
         else:
@@ -106,7 +113,7 @@ def convert(model: str, signature_name: str, kinds, output_dir: str) -> list[dic
 def table(rows: list[dict]) -> str:
     """Markdown table of the files."""
     lines = [
-        "| file | MB | ms a picture | largest error | PSNR to the SavedModel |",
+        "| file | MB | ms a call | largest error | PSNR to the SavedModel |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:

@@ -76,6 +76,7 @@ _ALIASES = {
     "ni": "steps",
     "log_interval": "eval_every",
     "li": "eval_every",
+    "s": "seed",
 }
 for _old, _new in _ALIASES.items():
     absl_flags.DEFINE_alias(_old, _new)
@@ -199,6 +200,7 @@ class System:
             model.faces,
             [views.camera(batch["azimuth_a"]), views.camera(batch["azimuth_b"])],
             [batch["image_a"], batch["image_b"]],
+            straight=FLAGS.renderer == "soft",
         )
         total = terms["silhouette"]
         if FLAGS.lambda_color:

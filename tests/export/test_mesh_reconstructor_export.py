@@ -74,8 +74,8 @@ def test_views_of_other_pictures_are_refused(exported):
     views = exported[2]
     with pytest.raises(ValueError, match="as many examples"):
         views(image=pictures(2), azimuth_deg=[[0.0]])
-    with pytest.raises(ValueError, match="more than 24"):
-        views(image=pictures(1), azimuth_deg=np.zeros((1, 25)))
+    with pytest.raises(ValueError, match="more than 192 angles"):
+        views(image=pictures(2), azimuth_deg=np.zeros((2, 97)))
 
 
 def test_a_lite_file_gives_the_same_vertices(exported, tmp_path):

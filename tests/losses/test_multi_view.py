@@ -69,6 +69,18 @@ def test_the_loss_is_the_mean_of_the_four_pairs():
     np.testing.assert_allclose(got["silhouette"], np.mean(terms, 0), atol=1e-6)
 
 
+def test_straight_colours_are_laid_on_black():
+    first, _, faces, colors, images = scene()
+    shape = {"vertices": first, "colors": colors}
+    cams = [camera(30.0), camera(120.0)]
+    # On a grey background nothing but the coverage tells where the object ends.
+    grey = MeshRenderer((SIZE, SIZE), antialias=False, background=0.5)
+    arguments = ([shape, shape], faces, cams, images)
+    got = losses.two_view_losses(grey, *arguments, straight=True)
+    np.testing.assert_allclose(got["color"], [0.0], atol=1e-5)
+    assert losses.two_view_losses(grey, *arguments)["color"] > 0.1
+
+
 def test_examples_do_not_mix():
     first, second, faces, _, images = scene()
     both = tf.concat([first, second], axis=0)

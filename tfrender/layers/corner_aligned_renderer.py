@@ -18,8 +18,18 @@ class CornerAlignedRenderer(NeuralMeshRenderer):
     the samples that `NeuralMeshRenderer` takes uses every sample.
 
     Settings, call arguments and output: see `NeuralMeshRenderer`; "mask", "face_index",
-    "barycentric" and "normal" are those of the stretched picture.
+    "barycentric" and "normal" are those of the stretched picture. Pictures are square.
+
+    Raises:
+        ValueError: for a picture that is not square.
     """
+
+    def __init__(self, image_size=(64, 64), *args, **kwargs):
+        super().__init__(image_size, *args, **kwargs)
+        if self.image_size[0] != self.image_size[1]:
+            raise ValueError(
+                f"`image_size` must be square; got {list(self.image_size)}."
+            )
 
     def project(self, scene):
         """See `NeuralMeshRenderer.project`."""

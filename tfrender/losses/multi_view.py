@@ -14,6 +14,8 @@ def two_view_losses(
     faces,
     cameras: Sequence[Camera],
     images: Sequence[tf.Tensor],
+    *,
+    straight: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Compares each of two predicted shapes with each of the two pictures.
 
@@ -22,12 +24,14 @@ def two_view_losses(
     section 4.1, and the published code).
 
     Args:
-        renderer: a `layers.MeshLayer` of the pictures' size.
+        renderer: a `layers.MeshLayer` of the pictures' size, without lights, on black.
         shapes: two dicts, "vertices" [B, V, 3] and, for the colour term in both,
             "colors" [B, V, 3], predicted from the first and the second picture.
         faces: [F, 3] integers.
         cameras: of the two pictures, batch B or 1.
         images: two of [B, H, W, 4] in [0, 1], colour on black and coverage.
+        straight: True for a renderer whose colours are at full strength as far as its
+            soft edges reach, as those of `layers.SoftRasterizer` are.
 
     Returns:
         "silhouette" [B] mean of 1 - IoU; with colours "color" [B] mean absolute
@@ -54,7 +58,8 @@ def two_view_losses(
     pictures = renderer(vertices, faces, Camera(*four), **arguments)
     found = {"silhouette": silhouette_iou_loss(target[..., 3:], pictures["alpha"])}
     if "rgb" in pictures:
-        difference = tf.abs(pictures["rgb"] - target[..., :3])
+        color = pictures["rgb"] * pictures["alpha"] if straight else pictures["rgb"]
+        difference = tf.abs(color - target[..., :3])
         found["color"] = tf.reduce_mean(difference, axis=[1, 2, 3])
     return {
         name: tf.reduce_mean(tf.reshape(value, [4, -1]), axis=0)
