@@ -41,6 +41,8 @@ def main() -> None:
         )
     if FLAGS.npz_dir:
         _convert_npz()
+    elif FLAGS.classes:
+        raise ValueError("--classes is for --npz_dir; leave it out.")
     elif not FLAGS.split:
         raise ValueError("--split: expected train, validation or test.")
     else:

@@ -26,14 +26,19 @@ view is nearest to the picture's; the one object that is the best answer to ever
 and two that are told the class: its mean shape, cut at the best threshold, and the one
 object that is its best answer. See tools.reconstruction_baselines.
 
+An object may have a twin among the training objects, the same model in another version:
+one whose voxels have an IoU of --twin_iou or more with its own. The twins are named,
+and where there are some, every table is printed for the other objects too.
+
 With --output_dir writes scores.csv, a line for each picture, and report.json; with
---sheet a picture of random objects and, beside it, their names as JSON.
+--sheet=NAME.png a picture of random objects, and their names in NAME.sheet.json.
 """
 
 import csv
 import json
 import pathlib
-import tempfile
+import shlex
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -43,11 +48,18 @@ from scipy import ndimage
 from datasets import records
 from datasets.mesh_reconstruction import generation, pipeline, views
 from tfrender import geometry, io, losses, metrics
-from tfrender.export import card, saved_model
+from tfrender.export import card
 from tfrender.layers.mesh_renderer import MeshRenderer
 from tfrender.ops import published_voxels
-from tools import cli, mesh_folder, progress, reconstruction_baselines
+from tools import (
+    cli,
+    mesh_folder,
+    progress,
+    reconstruction_baselines,
+    reconstructor_loading,
+)
 from tools.reconstruction_sheet import Row, draw_row, write_sheet
+from trainers import exporting
 
 FLAGS = flags.FLAGS
 NETWORK = "network"
@@ -68,6 +80,9 @@ def define_flags() -> None:
     flags.DEFINE_boolean(
         "augmented", False, "Baselines also know variants, whose names hold a ~."
     )
+    flags.DEFINE_float(
+        "twin_iou", 0.9, "Voxel IoU from which two objects count as one.", 0.01, 1.0
+    )
     flags.DEFINE_string("mesh_dir", None, "Folder of the meshes of the data.")
     flags.DEFINE_integer("points", 4096, "Points on a surface.", 16, 1_000_000)
     flags.DEFINE_float("threshold", 0.02, "Of f_score, with --mesh_dir.", 1e-6, 1.0)
@@ -75,65 +90,6 @@ def define_flags() -> None:
     flags.DEFINE_integer("rows", 8, "Objects on the sheet.", 1, 256)
     flags.DEFINE_integer("seed", 0, "Of points and of the sheet.", 0, 2**31 - 1)
     flags.DEFINE_boolean("card", False, "Write the tables into MODEL/model_card.md.")
-
-
-def load_network(directory: str) -> saved_model.Signature:
-    """Loads a mesh reconstructor and checks what it takes and gives.
-
-    Args:
-        directory: SavedModel folder.
-
-    Returns:
-        The signature `serving_default`.
-
-    Raises:
-        FileNotFoundError, FormatError, ValueError: no such model, or another one.
-    """
-    signature = saved_model.load_signature(directory)
-    side = views.IMAGE_SIZE
-    expected = {"image": (None, side, side, 4)}
-    wrong = set(signature.inputs) != set(expected) or any(
-        not signature.inputs[name].shape.is_compatible_with(shape)
-        for name, shape in expected.items()
-    )
-    vertices, faces = (signature.outputs.get(name) for name in ("vertices", "faces"))
-    if wrong or vertices is None or faces is None:
-        found = {name: list(spec.shape) for name, spec in signature.inputs.items()}
-        raise ValueError(
-            f"{directory}: expected a mesh reconstructor of pictures [B, {side}, "
-            f"{side}, 4], image -> vertices, faces; found {found} -> "
-            f"{sorted(signature.outputs)}."
-        )
-    if vertices.shape.rank != 3 or faces.shape.rank not in (2, 3):
-        raise ValueError(
-            f"{directory}: expected vertices [B, V, 3] and faces [F, 3] or [B, F, 3]; "
-            f"found {vertices.shape} and {faces.shape}."
-        )
-    return signature
-
-
-def view_numbers(texts) -> list[int]:
-    """Numbers of --views.
-
-    Args:
-        texts: words of the flag, or None for all.
-
-    Returns:
-        Numbers in 0..23.
-
-    Raises:
-        ValueError: a word that is none of them, or one that comes twice.
-    """
-    if texts is None:
-        return list(range(views.VIEWS))
-    found = [int(text) if text.isdecimal() else -1 for text in texts]
-    wrong = not found or min(found) < 0 or max(found) >= views.VIEWS
-    if wrong or len(set(found)) < len(found):
-        raise ValueError(
-            f"--views: expected different numbers from 0 to {views.VIEWS - 1}; got "
-            f"{','.join(texts)!r}."
-        )
-    return found
 
 
 def cell_scores(target: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:
@@ -236,19 +192,61 @@ class Scorer:
         return self._true[number]
 
 
-def class_means(values: np.ndarray, class_index: np.ndarray, count: int) -> np.ndarray:
+class Scores(NamedTuple):
+    """Means over some of the objects.
+
+    Attributes:
+        title: which, as an ending of "voxel IoU".
+        classes: names of the C classes that have some.
+        objects: their number.
+        voxel_iou: method -> float64 [C + 1], of the classes, then their plain mean.
+        network: measure -> the same.
+    """
+
+    title: str
+    classes: list[str]
+    objects: int
+    voxel_iou: dict[str, np.ndarray]
+    network: dict[str, np.ndarray]
+
+    def tables(self) -> str:
+        """Both tables, Markdown."""
+        return "\n\n".join(
+            table(title + self.title, means, self.classes)
+            for title, means in (("voxel IoU", self.voxel_iou), (NETWORK, self.network))
+        )
+
+    def report(self) -> dict:
+        """The numbers with their names, for JSON."""
+        return {
+            "voxel_iou": _named(self.voxel_iou, self.classes),
+            "network": _named(self.network, self.classes),
+        }
+
+
+def mean_scores(ious, measured, test, kept, title="") -> Scores:
     """Means of the pictures of each class, then their plain mean.
 
     Args:
-        values: [N], one a picture.
-        class_index: [N].
-        count: number of classes C, each with a picture.
+        ious: method -> [N V], for V pictures of each object.
+        measured: measure -> [N V].
+        test: `reconstruction_baselines.Shapes` of the N objects.
+        kept: bool [N], the objects that count; at least one.
+        title: see `Scores`.
 
     Returns:
-        [C + 1].
+        `Scores`; a class without an object that counts is left out.
     """
-    means = [values[class_index == number].mean() for number in range(count)]
-    return np.array([*means, np.mean(means)])
+    numbers = np.unique(test.class_index[kept])
+
+    def means(values):
+        rows = values.reshape(len(kept), -1)
+        of_class = [rows[kept & (test.class_index == n)].mean() for n in numbers]
+        return np.array([*of_class, np.mean(of_class)])
+
+    names = [views.class_name(test.classes[number]) for number in numbers]
+    parts = [{name: means(v) for name, v in part.items()} for part in (ious, measured)]
+    return Scores(title, names, int(kept.sum()), *parts)
 
 
 def main():
@@ -259,8 +257,8 @@ def main():
 
 def evaluate() -> None:
     """Scores every picture of the split; prints tables, writes files."""
-    network = load_network(FLAGS.model)
-    shown = view_numbers(FLAGS.views)
+    network = reconstructor_loading.load_signature(FLAGS.model, views.IMAGE_SIZE)
+    shown = views.view_numbers(FLAGS.views)
     _check_outputs()
     split = pipeline.metadata(FLAGS.data_dir, FLAGS.split)
     test = reconstruction_baselines.read_shapes(
@@ -271,28 +269,54 @@ def evaluate() -> None:
     scorer = Scorer(files, float(split.metadata.get("fill", 1.0)))
     measured, rows = _score(network, scorer, test, shown)
     ious = {NETWORK: measured.pop("voxel_iou")}
-    chosen = {}
+    report, columns = _settings(test, shown), {}
     if train is not None:
-        found, chosen = reconstruction_baselines.baseline_ious(test, train, shown)
+        found, report["baselines"] = reconstruction_baselines.baseline_ious(
+            test, train, shown
+        )
         ious |= {name: values.reshape(-1) for name, values in found.items()}
-    owner = np.repeat(test.class_index, len(shown))
-    means = [
-        {name: class_means(v, owner, len(test.classes)) for name, v in part.items()}
-        for part in (ious, measured)
-    ]
-    names = [views.class_name(class_id) for class_id in test.classes]
-    _print(*means, names, len(owner), len(test.objects))
+    every = np.ones(len(test.objects), bool)
+    scores = [mean_scores(ious, measured, test, every)]
+    report |= scores[0].report()
+    line = "Twins among the training objects were not looked for."
+    if train is not None and FLAGS.split != "train":
+        likeness, report["twins"], line = _twins(test, train)
+        columns["nearest_training_iou"] = np.repeat(likeness, len(shown))
+        single = likeness < FLAGS.twin_iou
+        if single.any():
+            rest = mean_scores(ious, measured, test, single, ", without twins")
+            scores += [] if single.all() else [rest]
+            report["without_twins"] = {"objects": rest.objects, **rest.report()}
+    count = len(test.objects)
+    note = f"{count * len(shown)} pictures of {count} objects, split {FLAGS.split}."
+    _print(scores, f"{note}\n\n{line}")
     if FLAGS.output_dir:
-        report = {
-            **_settings(test, shown),
-            "voxel_iou": _named(means[0], names),
-            "network": _named(means[1], names),
-            "baselines": chosen,
-        }
-        _write(report, {**ious, **measured}, test, shown)
+        _write(report, {**ious, **measured, **columns}, test, shown)
     if FLAGS.sheet:
         write_sheet(FLAGS.sheet, rows)
         print(f"wrote {FLAGS.sheet} and the JSON beside it")
+
+
+def _twins(test, train) -> tuple[np.ndarray, dict, str]:
+    """Objects that the training objects hold too, in another version perhaps.
+
+    Returns:
+        float64 [N], the largest voxel IoU with any training object; what the report
+        says of it; and a line that names the twins.
+    """
+    likeness, index = reconstruction_baselines.nearest_objects(
+        test.voxels, train.voxels
+    )
+    twins = [test.objects[i] for i in np.flatnonzero(likeness >= FLAGS.twin_iou)]
+    nearest = {
+        name: {"object": train.objects[index[i]], "voxel_iou": float(likeness[i])}
+        for i, name in enumerate(test.objects)
+    }
+    line = (
+        f"{len(twins)} of {len(test.objects)} objects have a twin among the training "
+        f"objects (voxel IoU >= {FLAGS.twin_iou:g})"
+    ) + (f": {', '.join(twins)}." if twins else ".")
+    return likeness, {"iou": FLAGS.twin_iou, "objects": twins, "nearest": nearest}, line
 
 
 def _training_shapes(test) -> reconstruction_baselines.Shapes:
@@ -304,27 +328,35 @@ def _training_shapes(test) -> reconstruction_baselines.Shapes:
             f"{FLAGS.data_dir}: the split train holds no object of class {missing[0]}, "
             "which the baselines need; leave them out with --nobaselines."
         )
+    pipeline.check_disjoint(FLAGS.data_dir, "train", FLAGS.split)
     return reconstruction_baselines.read_shapes(
         FLAGS.data_dir, "train", None, FLAGS.augmented
     )
 
 
-def _print(ious, measured, names, pictures, objects) -> None:
+def _print(scores: list[Scores], note: str) -> None:
     """Prints the tables and the published lines; writes the tables into the card."""
-    tables = f"{table('voxel IoU', ious, names)}\n\n{table(NETWORK, measured, names)}"
-    note = f"{pictures} pictures of {objects} objects, split {FLAGS.split}."
-    print(f"{tables}\n\n{note}")
-    for name, value in zip(names, ious[NETWORK], strict=False):
+    text = "\n\n".join([*(part.tables() for part in scores), note])
+    print(text)
+    ious = scores[0].voxel_iou[NETWORK]
+    for name, value in zip(scores[0].classes, ious, strict=False):
         print(f"{FLAGS.split}/iou_{name} {value:.4f}")
-    print(f"{FLAGS.split}/iou {ious[NETWORK][-1]:.4f}")
+    print(f"{FLAGS.split}/iou {ious[-1]:.4f}")
     if FLAGS.card:
-        command = (
-            f"    python -m tools.evaluate_voxel_iou --model={FLAGS.model} "
-            f"--data_dir={FLAGS.data_dir} --split={FLAGS.split}"
-        )
         path = pathlib.Path(FLAGS.model) / "model_card.md"
         title = f"Scores on the split `{FLAGS.split}`"
-        card.replace_section(str(path), title, f"{command}\n\n{tables}\n\n{note}")
+        card.replace_section(str(path), title, f"    {_public_command()}\n\n{text}")
+
+
+def _public_command() -> str:
+    """This command for others: of paths the last part alone."""
+    words = []
+    for word in shlex.split(exporting.command()):
+        flag, sign, value = word.partition("=") if word[:1] == "-" else ("", "", word)
+        if "/" in value:
+            value = pathlib.PurePath(value).name
+        words.append(flag + sign + value)
+    return shlex.join(words)
 
 
 def _score(network, scorer, test, shown) -> tuple[dict[str, np.ndarray], list[Row]]:
@@ -399,27 +431,19 @@ def _mesh_files(objects: list[str]) -> dict[int, pathlib.Path]:
 
 def _check_outputs() -> None:
     """Refuses places where nothing can be written, before the work."""
-    folders = [pathlib.Path(FLAGS.output_dir)] if FLAGS.output_dir else []
+    if FLAGS.output_dir:
+        cli.check_output_folder(FLAGS.output_dir, "--output_dir")
     if FLAGS.sheet:
-        sheet = pathlib.Path(FLAGS.sheet)
-        if sheet.suffix.lower() != ".png" or sheet.is_dir():
-            raise ValueError(f"--sheet: expected a name ending in .png; got {sheet}.")
-        folders.append(sheet.parent)
+        folder = pathlib.Path(FLAGS.sheet).absolute().parent
+        # That of the scores is made before the sheet.
+        made = FLAGS.output_dir and folder == pathlib.Path(FLAGS.output_dir).absolute()
+        cli.check_output_file(FLAGS.sheet, (".png",), "--sheet", make_folder=bool(made))
     if FLAGS.card:
         if not (pathlib.Path(FLAGS.model) / "model_card.md").exists():
             raise FileNotFoundError(
                 f"{FLAGS.model}: --card needs a model_card.md there."
             )
-        folders.append(pathlib.Path(FLAGS.model))
-    for folder in folders:
-        try:
-            there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-            with tempfile.TemporaryFile(dir=there):
-                pass
-        except OSError as error:
-            raise PermissionError(
-                f"{folder}: cannot write ({error.strerror})."
-            ) from error
+        cli.check_output_folder(FLAGS.model, "--card")
 
 
 def _settings(test, shown) -> dict:

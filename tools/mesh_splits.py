@@ -34,30 +34,36 @@ def held_out_shares(texts) -> tuple[float, float]:
     return validation, test
 
 
-def assign_splits(objects, split_file: str | None, shares) -> dict[str, list[str]]:
+def assign_splits(
+    objects, split_file: str | None, shares, classes: dict[str, str] | None = None
+) -> dict[str, list[str]]:
     """Distributes objects over splits.
 
     Args:
         objects: names of all objects.
         split_file: JSON file of split -> names, or None for a hash of the name.
         shares: shares of validation and test, where there is no file.
+        classes: object name -> class, to hold these shares out of each class, or None.
 
     Returns:
         split -> names, sorted; splits without objects are left out.
 
     Raises:
         FormatError: the file is broken, names an object twice or one that is missing.
+        ValueError: a wanted split would be empty.
     """
-    if split_file is None:
+    if split_file is not None:
+        found = _read_splits(split_file, set(objects))
+    elif classes is None:
         found = _shuffled_splits(objects, *shares)
     else:
-        found = _read_splits(split_file, set(objects))
+        found = _splits_by_class({name: classes[name] for name in objects}, *shares)
     return {split: sorted(found[split]) for split in SPLITS if found.get(split)}
 
 
 def _shuffled_splits(objects, validation: float, test: float) -> dict[str, list[str]]:
     """Splits in the order of a hash of the names; a wanted split is never empty."""
-    order = sorted(objects, key=lambda name: hashlib.sha256(name.encode()).digest())
+    order = _shuffled(objects)
     tests, validations = (
         max(1, round(share * len(order))) if share else 0
         for share in (test, validation)
@@ -73,6 +79,36 @@ def _shuffled_splits(objects, validation: float, test: float) -> dict[str, list[
         "validation": order[tests : tests + validations],
         "train": train,
     }
+
+
+def _shuffled(objects) -> list[str]:
+    """Names in the order of their hash."""
+    return sorted(objects, key=lambda name: hashlib.sha256(name.encode()).digest())
+
+
+def _splits_by_class(classes, validation: float, test: float) -> dict[str, list[str]]:
+    """Splits of each class in the order of a hash of the names.
+
+    Every class trains on one object at least; test is served before validation.
+    """
+    found: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for class_id in sorted(set(classes.values())):
+        order = _shuffled(name for name, own in classes.items() if own == class_id)
+        first, count = 0, len(order)
+        for split, share in (("test", test), ("validation", validation)):
+            wanted = max(1, round(share * count)) if share else 0
+            last = min(first + wanted, count - 1)
+            found[split] += order[first:last]
+            first = last
+        found["train"] += order[first:]
+    for split, share in (("test", test), ("validation", validation)):
+        if share and not found[split]:
+            raise ValueError(
+                f"--held_out: expected a class with objects enough for training, test "
+                f"and validation; {split} would be empty. Use a share of 0, or "
+                "--split_file."
+            )
+    return found
 
 
 def check_output(output: str, splits) -> None:

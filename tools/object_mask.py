@@ -17,7 +17,8 @@ from tools import pictures
 # Over 24 views of each of the 24 meshes of tfrender/assets, drawn as training data with
 # boxes of longest side 0.9: medians of the longest side of the silhouette's bounding
 # box (40 of 64 pixels; a tenth are below 30, a tenth above 47) and of its centre, from
-# the left and from the top (32 and 33.5 of 64).
+# the left and from the top (32 and 33.5 of 64). Boxes of longest side 1: 45, a tenth
+# below 34, a tenth above 52, and the same centre.
 FRAME_SIDE, FRAME_CENTER = 40 / 64, (32 / 64, 33.5 / 64)
 FEWEST_PIXELS = 8  # of the longest side of an object
 _LARGEST = 1024  # pixels a side that are worked on
@@ -138,10 +139,18 @@ def frame(cutout: Cutout, size: int, box: Box) -> np.ndarray:
     return np.clip(framed, 0.0, 1.0).astype(np.float32)
 
 
-def object_box(cutout: Cutout) -> Box:
-    """The square in which an object has the usual size and place, see `FRAME_SIDE`."""
+def object_box(cutout: Cutout, frame_side: float = FRAME_SIDE) -> Box:
+    """The square in which an object has the usual place and size.
+
+    Args:
+        cutout: Cutout.
+        frame_side: longest side of the object in parts of the square.
+
+    Returns:
+        Box.
+    """
     rows, columns = extent(cutout.image[..., 3])
-    side = max(rows[1] - rows[0], columns[1] - columns[0]) / FRAME_SIDE
+    side = max(rows[1] - rows[0], columns[1] - columns[0]) / frame_side
     x, y = FRAME_CENTER
     return Box(sum(columns) / 2 - x * side, sum(rows) / 2 - y * side, side)
 

@@ -6,9 +6,7 @@ the cameras, the light that changes from step to step, flags, turntables and fil
 """
 
 import os
-import pathlib
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -30,7 +28,7 @@ from tfrender.ops.sample_texture import border_centered_uv
 from tfrender.ops.shade import AmbientLight, DirectionalLight, shade
 from tfrender.ops.texture_cubes import cubes_to_atlas
 from tfrender.optimizers import SkipZeroAdam
-from tools import progress
+from tools import cli, progress
 
 FOV_DEG = 60.0  # the published renderer's, which calls it a half angle of 30
 LIGHT = 0.5  # published, of the ambient and of the directional lamp
@@ -336,36 +334,16 @@ def adam(rate: float, beta_1: float, beta_2: float, multipliers) -> SkipZeroAdam
 
 
 def check_output(path: str | os.PathLike, suffixes: Sequence[str]) -> None:
-    """Finds out, before minutes of work, whether a file can be written.
+    """Checks one of the programs' files, whose folder they make; see `tools.cli`.
 
     Args:
         path: the file.
         suffixes: accepted ones.
 
     Raises:
-        ValueError: another suffix.
-        OSError: a folder of that name, or a place where nothing can be written.
+        ValueError, OSError: see `cli.check_output_file`.
     """
-    path = pathlib.Path(path)
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(
-            f"{path}: expected a name that ends in {' or '.join(suffixes)}; got "
-            f"{path.suffix!r}."
-        )
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a file name; got a folder.")
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{path}: {folder} is a file; expected a folder.")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise PermissionError(
-            f"{path}: cannot write into {folder} ({error.strerror})."
-        ) from error
+    cli.check_output_file(path, suffixes, make_folder=True)
 
 
 def write_results(mesh: PaintedMesh, frames, output, output_mesh) -> None:

@@ -211,6 +211,32 @@ def retrieve(queries: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return index // masks.shape[1]
 
 
+def nearest_objects(
+    rows: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The grid that is most alike to each of another set.
+
+    Args:
+        rows: uint8 [N, 4096], packed grids.
+        known: uint8 [M, 4096], those to search, at least one.
+
+    Returns:
+        float64 [N] largest IoU, and int [N] index into `known`; the smallest on ties.
+        Memory: about 200 MB.
+    """
+    best = np.full(len(rows), -1.0, np.float32)
+    index = np.zeros(len(rows), np.int64)
+    for own in _blocks(rows):
+        for part in _blocks(known):
+            found = all_ious(rows[own], known[part])
+            score = found.max(1)
+            better = score > best[own]
+            best[own] = np.where(better, score, best[own])
+            index[own] = np.where(better, found.argmax(1) + part.start, index[own])
+    # Once more in float64: 9 of 10 cells are an IoU of 0.9, not a little less.
+    return paired_ious(rows, known[index]), index
+
+
 def baseline_ious(
     test: Shapes, train: Shapes, views: Sequence[int]
 ) -> tuple[dict[str, np.ndarray], dict]:

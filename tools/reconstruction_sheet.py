@@ -113,7 +113,7 @@ def write_sheet(path, rows: Sequence[Row]) -> None:
     """Writes the contact sheet, and what it shows as JSON beside it.
 
     Args:
-        path: PNG file; the other has the suffix .json.
+        path: PNG file, NAME.png; the other is NAME.sheet.json.
         rows: at least one.
     """
     path = pathlib.Path(path)
@@ -129,5 +129,5 @@ def write_sheet(path, rows: Sequence[Row]) -> None:
         }
         for row in rows
     ]
-    with io.write_file(path.with_suffix(".json"), "w") as file:
+    with io.write_file(path.with_suffix(".sheet.json"), "w") as file:
         json.dump({"columns": COLUMNS, "rows": listed}, file, indent=1)

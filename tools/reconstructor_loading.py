@@ -12,7 +12,8 @@ from tfrender.export import saved_model
 from tfrender.io import FormatError
 from trainers.flags import parse_lines
 
-SHIPPED = "saved_models/mesh_reconstruction"
+# Wherever the program is started.
+SHIPPED = str(pathlib.Path(__file__).parents[1] / "saved_models/mesh_reconstruction")
 _TRAINER = "trainers.mesh_reconstruction"
 _FLAGS = ("preset", "lambda_color", "margin", "dropout")  # that decide the weights
 
@@ -126,20 +127,37 @@ def load(directory: str) -> Reconstructor:
     )
 
 
-def _exported(directory: str) -> Reconstructor:
-    """Loads a SavedModel and checks what it takes and gives."""
+def load_signature(
+    directory: str, image_size: int | None = None
+) -> saved_model.Signature:
+    """Loads an exported mesh reconstructor and checks what it takes and gives.
+
+    Args:
+        directory: SavedModel folder.
+        image_size: pixels S a side that its pictures must have; None takes any.
+
+    Returns:
+        The signature `serving_default`: image [B, S, S, 4] -> vertices [B, V, 3], faces
+        [F, 3] or [B, F, 3], and colors [B, V, 3] where the model has some.
+
+    Raises:
+        FileNotFoundError, FormatError: no such model, or a damaged one.
+        ValueError: a model of another kind, or for pictures of another size.
+    """
     signature = saved_model.load_signature(directory)
-    spec = signature.inputs.get("image")
-    shape = tf.TensorShape(None) if spec is None else spec.shape
-    rank = shape.rank == 4 and shape[1] and shape[1] == shape[2] and shape[3] == 4
-    if set(signature.inputs) != {"image"} or not rank:
-        found = {name: list(spec.shape) for name, spec in signature.inputs.items()}
+    inputs = {name: spec.shape for name, spec in signature.inputs.items()}
+    outputs = {name: spec.shape for name, spec in signature.outputs.items()}
+    shape = inputs.get("image", tf.TensorShape(None))
+    side = image_size or (shape.rank == 4 and shape[1])
+    fits = shape.rank == 4 and side and shape.is_compatible_with([None, side, side, 4])
+    if set(inputs) != {"image"} or not fits:
+        found = {name: str(shape) for name, shape in inputs.items()}
+        size = image_size or "S"
         raise ValueError(
-            f"{directory}: expected a mesh reconstructor of `image` [B, S, S, 4]; got "
-            f"inputs {found}."
+            f"{directory}: expected a mesh reconstructor of `image` [B, {size}, "
+            f"{size}, 4]; got inputs {found}."
         )
     ranks = {"vertices": (3,), "faces": (2, 3), "colors": (3,)}
-    outputs = {name: spec.shape for name, spec in signature.outputs.items()}
     wrong = {"vertices", "faces"} - set(outputs) or [
         name
         for name, allowed in ranks.items()
@@ -149,10 +167,17 @@ def _exported(directory: str) -> Reconstructor:
     if wrong:
         found = {name: str(shape) for name, shape in outputs.items()}
         raise ValueError(
-            f"{directory}: expected outputs vertices [B, V, 3] and faces [B, F, 3]; "
-            f"got {found}."
+            f"{directory}: expected outputs vertices [B, V, 3] and faces [F, 3] or "
+            f"[B, F, 3]; got {found}."
         )
-    return Reconstructor(directory, int(shape[1]), lambda image: signature(image=image))
+    return signature
+
+
+def _exported(directory: str) -> Reconstructor:
+    """Loads a SavedModel for pictures of whatever size."""
+    signature = load_signature(directory)
+    side = int(signature.inputs["image"].shape[1])
+    return Reconstructor(directory, side, lambda image: signature(image=image))
 
 
 def _from_run(folder: pathlib.Path) -> Reconstructor:

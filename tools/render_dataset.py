@@ -6,15 +6,17 @@ r"""Makes training data from a folder of meshes.
 
 Every mesh below --input becomes one object: a solid voxel grid and pictures, for
 RenderNet from random poses, for mesh reconstruction from its 24 views. Splits are by
-object, from --split_file or by a hash of the object's name. The result is TFRecords, or
-(--layout=legacy) what the original reads: for RenderNet a tar of pictures for each
-split and a folder of binvox files, for mesh reconstruction two npz files for each class
-and split.
+object, from --split_file or by a hash of the object's name; for mesh reconstruction the
+shares of --held_out are those of each class, which keeps one object for training. The
+result is TFRecords, or (--layout=legacy) what the original reads: for RenderNet a tar
+of pictures for each split and a folder of binvox files, for mesh reconstruction two npz
+files for each class and split.
 
 Mesh reconstruction needs the class of each object: the first folder below --input
 (meshes/chair/thonet.obj is a chair), or the second column of --class_file.
 """
 
+import collections
 import pathlib
 import sys
 
@@ -25,6 +27,7 @@ from datasets import records
 from datasets.mesh_reconstruction import examples as view_examples
 from datasets.mesh_reconstruction import generation as view_generation
 from datasets.mesh_reconstruction import published
+from datasets.mesh_reconstruction.views import class_name
 from datasets.rendernet import examples, generation, names
 from tfrender import io
 from tfrender.io import FormatError
@@ -103,6 +106,11 @@ def settings_from_flags():
         alien = [name for name in _RENDERNET_ALONE if name in given]
         if alien:
             raise ValueError(f"--{alien[0]} is for --system=rendernet; leave it out.")
+        if FLAGS.augment and FLAGS.layout == "legacy":
+            raise ValueError(
+                "--augment: expected --layout=records; the legacy layout has no names "
+                "to tell variants by."
+            )
         return view_generation.ViewSettings(**given, augment=FLAGS.augment)
     for name in ("augment", "class_file"):
         if getattr(FLAGS, name):
@@ -281,24 +289,48 @@ _WRITERS = {
 }
 
 
+def _view_splits(found, shares) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Splits of mesh reconstruction, and the class of every object in them."""
+    classes = None
+    if not FLAGS.split_file:
+        classes = mesh_splits.object_classes(FLAGS.input, found, FLAGS.class_file)
+    splits = mesh_splits.assign_splits(found, FLAGS.split_file, shares, classes)
+    used = {name: found[name] for listed in splits.values() for name in listed}
+    marked = [name for name in used if view_generation.VARIANT in name]
+    if marked:
+        raise ValueError(
+            f"{used[marked[0]]}: expected a name without {view_generation.VARIANT}, "
+            "which marks variants; rename the file or its folder."
+        )
+    return splits, mesh_splits.object_classes(FLAGS.input, used, FLAGS.class_file)
+
+
+def _class_counts(names, classes) -> str:
+    """Number of objects of each class: " (chair 3, lamp 1)"."""
+    counts = collections.Counter(classes[name] for name in names)
+    return f" ({', '.join(f'{class_name(c)} {counts[c]}' for c in sorted(counts))})"
+
+
 def main():
     """Draws every split and says what was written."""
     settings = settings_from_flags()
     shares = mesh_splits.held_out_shares(FLAGS.held_out) if not FLAGS.split_file else ()
     found = mesh_folder.find_meshes(FLAGS.input)
-    splits = mesh_splits.assign_splits(found, FLAGS.split_file, shares)
+    classes = {}
+    if FLAGS.system == "mesh_reconstruction":
+        splits, classes = _view_splits(found, shares)
+    else:
+        splits = mesh_splits.assign_splits(found, FLAGS.split_file, shares)
     mesh_splits.check_output(FLAGS.output, splits)
-    if FLAGS.system == "mesh_reconstruction":  # told before minutes of drawing
-        used = {name: found[name] for listed in splits.values() for name in listed}
-        mesh_splits.object_classes(FLAGS.input, used, FLAGS.class_file)
     write = _WRITERS[FLAGS.system, FLAGS.layout]
     for split, objects in splits.items():
         pictures, broken = write(
             FLAGS.output, split, {name: found[name] for name in objects}, settings
         )
         note = f", {len(broken)} broken meshes left out" if broken else ""
-        count = len(objects) - len(broken)
-        print(f"{split}: {pictures} pictures of {count} objects{note}")
+        drawn = [name for name in objects if name not in broken]
+        by_class = _class_counts(drawn, classes) if classes else ""
+        print(f"{split}: {pictures} pictures of {len(drawn)} objects{by_class}{note}")
     print(f"wrote {FLAGS.output}")
 
 

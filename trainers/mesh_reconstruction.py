@@ -106,6 +106,7 @@ def main():
         )
     train = pipeline.metadata(settings.data_dir, "train")
     pipeline.metadata(settings.data_dir, FLAGS.held_out)
+    pipeline.check_disjoint(settings.data_dir, "train", FLAGS.held_out)
     loop.train(experiment(settings, train), settings)
 
 
@@ -119,7 +120,10 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
     Returns:
         `loop.Experiment`.
     """
-    classes, eval_views = FLAGS.class_ids, _view_numbers()
+    classes, eval_views = (
+        FLAGS.class_ids,
+        views.view_numbers(FLAGS.eval_views, "--eval_views"),
+    )
     system = System()
 
     # The loop tells the splits apart by their names.
@@ -259,18 +263,6 @@ class System:
             "prediction": tf.clip_by_value(tf.concat(pictures, axis=2), 0.0, 1.0),
             "target": tf.concat(targets, axis=2),
         }
-
-
-def _view_numbers() -> list[int]:
-    """Views of --eval_views."""
-    texts = FLAGS.eval_views
-    found = [int(text) for text in texts if text.isdigit()]
-    if not texts or len(found) != len(texts) or max(found) >= views.VIEWS:
-        raise ValueError(
-            f"--eval_views: expected numbers from 0 to {views.VIEWS - 1} by comma; got "
-            f"{','.join(texts)}."
-        )
-    return found
 
 
 def _schedule(settings):

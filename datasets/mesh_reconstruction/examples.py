@@ -1,7 +1,8 @@
 """One object: its 24 pictures, its voxels, its class and its name.
 
 Pictures are PNG with alpha, in natural colours on black: red, green and blue are
-multiplied by alpha, as in the published pictures. Voxels are one bit each.
+multiplied by alpha. The published ones are kept as they are; their example pictures lie
+on black too, but are not multiplied at the edges. Voxels are one bit each.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,10 @@ from tfrender.io import FormatError
 SCHEMA = Schema("mesh_reconstruction", 1)
 IMAGES_SHAPE = (VIEWS, IMAGE_SIZE, IMAGE_SIZE, 4)
 VOXELS_SHAPE = (VOXELS,) * 3
+# What a black background may hold: the published example pictures have a few bright
+# pixels there, and colours at edges that are not multiplied by alpha.
+_DARK = 8
+_STRAY_SHARE = 0.01
 _FEATURES = {
     "images": tf.io.FixedLenFeature([VIEWS], tf.string),
     "voxels": tf.io.FixedLenFeature([], tf.string),
@@ -84,6 +89,34 @@ def encode_example(
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString()
+
+
+def check_pictures(images: np.ndarray, path: str, name: str) -> None:
+    """Refuses pictures that show no object, or one that does not lie on black.
+
+    Args:
+        images: uint8 [24, 64, 64, 4] RGBA.
+        path: of the file that they come from.
+        name: of the object.
+
+    Raises:
+        FormatError: a mask is empty, or more than 1 % of a picture is coloured where
+            alpha is 0; file, object and view are named.
+    """
+    empty = images[..., 3] == 0
+    unseen = np.flatnonzero(empty.all((1, 2)))
+    if len(unseen):
+        raise FormatError(
+            f"{path}: expected an object in each picture; view {unseen[0]} of {name} "
+            "has an empty mask."
+        )
+    lit = (images[..., :3] > _DARK).any(-1) & empty
+    bright = np.flatnonzero(lit.mean((1, 2)) > _STRAY_SHARE)
+    if len(bright):
+        raise FormatError(
+            f"{path}: expected colours on black; view {bright[0]} of {name} has "
+            f"{lit[bright[0]].sum()} coloured pixels where alpha is 0."
+        )
 
 
 def parse_packed(records: tf.Tensor) -> Mapping[str, tf.Tensor]:

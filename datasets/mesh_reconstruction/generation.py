@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from datasets.mesh_reconstruction import views
+from datasets.mesh_reconstruction import examples, views
 from tfrender import geometry, io
 from tfrender.ops.rasterize import rasterize_mesh
 from tfrender.ops.supersample import average_samples
@@ -23,6 +23,7 @@ _FACES_A_CALL = 1 << 20  # faces times views that are drawn at once, 1 kB each
 # side 1 over 31 of the 32 cells.
 _VOXEL_SHARE = (views.VOXELS - 1) / views.VOXELS
 _SCALE_RANGE = (0.75, 1.3)  # of an axis of a variant
+VARIANT = "~"  # stands in names of variants alone
 
 
 class ViewSettings(NamedTuple):
@@ -94,7 +95,7 @@ def variant_transform(object_id: str, number: int, seed: int) -> np.ndarray:
 
 def variant_name(object_id: str, number: int) -> str:
     """Name of a variant: NAME~1, NAME~2 ...; number 0 is the object itself."""
-    return f"{object_id}~{number}" if number else object_id
+    return f"{object_id}{VARIANT}{number}" if number else object_id
 
 
 def draw_object(
@@ -112,7 +113,8 @@ def draw_object(
         `ObjectViews`.
 
     Raises:
-        FormatError, LimitError: the file is broken or too large.
+        FormatError, LimitError: the file is broken or too large, or the object so thin
+            that a picture shows nothing.
     """
     mesh = _load(path)
     scale = variant_transform(object_id, number, settings.seed)
@@ -124,7 +126,9 @@ def draw_object(
         solid = geometry.voxelize(flat, faces, views.VOXELS, "solid", fill)
     except ValueError as error:
         raise io.FormatError(f"{path}: {error}") from error
-    return ObjectViews(draw_views(soup, settings.supersample), solid.occupancy)
+    images = draw_views(soup, settings.supersample)
+    examples.check_pictures(images, path, variant_name(object_id, number))
+    return ObjectViews(images, solid.occupancy)
 
 
 @functools.lru_cache(maxsize=1)  # the variants of an object come one after the other

@@ -6,6 +6,8 @@ stream is a function of (seed, k) alone, so a run that was killed continues exac
 any number of devices.
 """
 
+import functools
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from datasets.mesh_reconstruction.examples import (
     parse_packed,
     unpack_voxels,
 )
+from datasets.shards import sidecar_path
 from tfrender import checks
 from tfrender.io import FormatError
 
@@ -81,8 +84,39 @@ def classes_of(data_dir: str, split: str) -> list[str]:
     return sorted(found)
 
 
+def check_disjoint(data_dir: str, first: str, second: str) -> None:
+    """Refuses two splits that share objects.
+
+    Sidecars that list no objects are not judged, nor is one split named twice.
+
+    Args:
+        data_dir: folder of the records.
+        first: name of a split.
+        second: name of the other.
+
+    Raises:
+        FileNotFoundError, FormatError: as `metadata`.
+        ValueError: an object is in both.
+    """
+    if first == second:
+        return
+    names, others = (
+        set(metadata(data_dir, split).metadata.get("objects") or ())
+        for split in (first, second)
+    )
+    shared = sorted(names & others)
+    if shared:
+        raise ValueError(
+            f"{data_dir}: expected different objects in the splits {first} and "
+            f"{second}; {len(shared)} are in both, {shared[0]} the first."
+        )
+
+
 def load(data_dir: str, split: str, classes: Sequence[str] | None = None) -> Packed:
     """Reads a split into memory.
+
+    The last two splits stay there, so that an evaluation every so often reads its own
+    once; a split whose sidecar was written anew is read again.
 
     Args:
         data_dir: folder of the records.
@@ -98,6 +132,17 @@ def load(data_dir: str, split: str, classes: Sequence[str] | None = None) -> Pac
     """
     there = classes_of(data_dir, split)
     chosen = there if classes is None else fixed_views.find_classes(classes, there)
+    folder = os.path.abspath(data_dir)
+    found = os.stat(sidecar_path(folder, split))
+    stamp = found.st_mtime_ns, found.st_ino, found.st_size
+    packed = _load(folder, split, tuple(chosen), stamp)
+    # Lists of the caller's own: what it does to them stays with it.
+    return packed._replace(objects=list(packed.objects), classes=list(packed.classes))
+
+
+@functools.lru_cache(maxsize=2)  # one to train on and one to evaluate
+def _load(data_dir: str, split: str, chosen: tuple[str, ...], _stamp) -> Packed:
+    """Reads the chosen classes of a split."""
     stream = records.record_stream(
         data_dir, split, shuffle=False, cycle=False, schema=SCHEMA
     )
@@ -115,12 +160,14 @@ def load(data_dir: str, split: str, classes: Sequence[str] | None = None) -> Pac
         raise FormatError(f"{data_dir}/{split}.json: no object of class {empty[0]}.")
     # Not in the order of the files, which depends on the number of shards.
     order = sorted(range(len(names)), key=lambda i: (ids[i], names[i]))
+    class_index = np.array(ids, np.int32)[order]
+    class_index.flags.writeable = False
     return Packed(
         tf.gather(tf.concat(images, 0), order),
         tf.gather(tf.concat(voxels, 0), order),
-        np.array(ids, np.int32)[order],
+        class_index,
         [names[i] for i in order],
-        chosen,
+        list(chosen),
     )
 
 

@@ -6,7 +6,8 @@
 Frames. The published camera is a mirrored one that runs the other way round: view k
 stands at azimuth -15 k degrees. Our cameras are not mirrored, so the same pictures
 show the objects mirrored left to right, in x, from azimuth +15 k. Stored voxels have
-the axes (y, x, -z) of the unmirrored object. Both are converted here and nowhere else.
+the axes (y, x, -z) of the published mesh, which the mirrored camera sees; of our object
+they are (y, -x, -z). Both are converted here and nowhere else.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import numpy as np
 
 from datasets import records
 from datasets.mesh_reconstruction import examples, views
-from datasets.shards import first_line
+from datasets.shards import first_line, sidecar_path
 from tfrender import checks, io
 from tfrender.io import FormatError
 
@@ -89,6 +90,11 @@ def count_objects(folder: str, class_id: str, split: str) -> int:
     """
     images = images_path(folder, class_id, split)
     voxels = voxels_path(folder, class_id, split)
+    for path, other in ((images, voxels), (voxels, images)):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path}: no such file; expected {path.name} beside {other.name}."
+            )
     with _opened(images, _IMAGES, np.uint8) as found:
         count = found.count
     with _opened(voxels, _VOXELS, np.bool_) as found:
@@ -114,14 +120,18 @@ def read(folder: str, class_id: str, split: str) -> Iterator[examples.Example]:
         `Example`; objects are named CLASS/SPLIT/00017, since the files number them.
 
     Raises:
-        FileNotFoundError, FormatError: as `count_objects`, or damaged bytes.
+        FileNotFoundError, FormatError: as `count_objects`, damaged bytes, or pictures
+            without an object or not on black (`examples.check_pictures`).
     """
     count = count_objects(folder, class_id, split)
-    images = _rows(images_path(folder, class_id, split), _IMAGES, np.uint8)
+    path = images_path(folder, class_id, split)
+    images = _rows(path, _IMAGES, np.uint8)
     voxels = _rows(voxels_path(folder, class_id, split), _VOXELS, np.bool_)
     for number, image, grid in zip(range(count), images, voxels, strict=True):
+        pictures = np.ascontiguousarray(np.moveaxis(image, 1, -1))
+        examples.check_pictures(pictures, str(path), f"object {number}")
         yield examples.Example(
-            np.ascontiguousarray(np.moveaxis(image, 1, -1)),
+            pictures,
             np.ascontiguousarray(voxels_to_ours(grid)),
             class_id,
             f"{class_id}/{SPLITS[split]}/{number:05d}",
@@ -218,10 +228,15 @@ def convert(
 
     Raises:
         FileNotFoundError: no such folder or file.
-        FormatError: as `count_objects`.
-        ValueError: a class that is not there, or a split that exists.
+        FormatError: as `read`.
+        ValueError: a class that is not there, or a split that exists; told before
+            anything is written.
     """
     plan = conversion_plan(folder, classes, splits)
+    for split in plan:
+        sidecar = sidecar_path(output, split)
+        if sidecar.exists() and not overwrite:
+            raise ValueError(f"{sidecar}: the split exists; pass overwrite.")
     written = []
     for split, counts in plan.items():
         with records.RecordWriter(

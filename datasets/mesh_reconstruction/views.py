@@ -97,6 +97,32 @@ def find_classes(asked: Iterable[str], there: Sequence[str]) -> list[str]:
     return found
 
 
+def view_numbers(texts: Sequence[str] | None, name: str = "--views") -> list[int]:
+    """Numbers of views that a user lists.
+
+    Args:
+        texts: words of the list, or None for all views.
+        name: of the flag, for the message.
+
+    Returns:
+        Different numbers in 0..23, in the order given.
+
+    Raises:
+        ValueError: a word that is no such number, one that comes twice, or no word.
+    """
+    if texts is None:
+        return list(range(VIEWS))
+    # Digits of other scripts are decimal too, and int() would read them.
+    plain = all(text.isascii() and text.isdecimal() for text in texts)
+    found = [int(text) for text in texts] if plain else []
+    if not found or max(found) >= VIEWS or len(set(found)) < len(found):
+        raise ValueError(
+            f"{name}: expected different numbers from 0 to {VIEWS - 1}; got "
+            f"{','.join(texts)!r}."
+        )
+    return found
+
+
 def voxel_silhouette(voxels: np.ndarray, azimuth_deg: float) -> np.ndarray:
     """Silhouette of voxels in a view: the pixels whose ray meets a full one.
 

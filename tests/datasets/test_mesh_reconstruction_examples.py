@@ -33,6 +33,27 @@ def test_shapes_are_static_in_a_graph(record):
     np.testing.assert_array_equal(view, noise_object(3)[0][7] / np.float32(255))
 
 
+def test_pictures_without_an_object_or_not_on_black_are_refused():
+    images, _ = noise_object(3)
+    examples.check_pictures(images, "x.npz", "object 3")
+    empty = images.copy()
+    empty[[7, 9], ..., 3] = 0
+    message = "x.npz: expected an object in each picture; view 7 of object 3 has an em"
+    with pytest.raises(FormatError, match=message):
+        examples.check_pictures(empty, "x.npz", "object 3")
+    white = images.copy()
+    white[5][white[5][..., 3] == 0] = 255, 255, 255, 0
+    with pytest.raises(FormatError, match="on black; view 5 of object 3 has 38.. col"):
+        examples.check_pictures(white, "x.npz", "object 3")
+    # Rounding, a few stray pixels and edges that are not multiplied by alpha pass, as
+    # the published example pictures need.
+    near = images.copy()
+    near[..., :3] = np.maximum(near[..., :3], 8)
+    near[:, 40, :20] = 255, 255, 255, 0
+    near[:, 8, 8:24] = 200, 200, 200, 4
+    examples.check_pictures(near, "x.npz", "object 3")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

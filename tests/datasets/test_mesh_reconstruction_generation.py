@@ -136,6 +136,14 @@ def test_many_faces_are_drawn_in_parts_with_the_same_result(hook, monkeypatch, d
     np.testing.assert_array_equal(flat.images, parts.images)  # boxes are all creases
 
 
+def test_an_object_too_thin_to_be_seen_is_named(tmp_path):
+    path = tmp_path / "thread.obj"
+    path.write_text("v 0 -1 0\nv 0.0001 1 0\nv 0 1 0.0001\nf 1 2 3\n")
+    message = r"thread\.obj: expected an object in each picture; view \d+ of thread~1 "
+    with pytest.raises(io.FormatError, match=message):
+        generation.draw_object(str(path), "thread", SETTINGS, 1)
+
+
 def test_a_broken_mesh_is_named(tmp_path):
     (tmp_path / "bad.obj").write_text("v 0 0 0\n")
     (tmp_path / "point.obj").write_text("v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n")

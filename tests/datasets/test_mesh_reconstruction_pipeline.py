@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from datasets import records
-from datasets.mesh_reconstruction import pipeline
+from datasets.mesh_reconstruction import examples, generation, pipeline, views
 from tests.datasets.objects import noise_object, write_objects
-from tests.datasets.shapes import write_records
+from tests.datasets.shapes import write_hook, write_records
 from tfrender.io import FormatError
 
 CLASSES = {"chair": 3, "03636649": 1}
@@ -131,6 +131,107 @@ def test_evaluation_of_some_views_and_classes(folder):
     for wrong in ([], [24], [-1]):
         with pytest.raises(ValueError, match=r"`views` must be numbers in 0\.\.23"):
             pipeline.evaluation_batches(folder, "train", 1, views=wrong)
+
+
+@pytest.fixture(scope="module")
+def hook(tmp_path_factory):
+    """Records of one object without symmetry, and its voxels."""
+    folder = tmp_path_factory.mktemp("hook")
+    write_hook(folder / "hook.obj")
+    settings = generation.ViewSettings(supersample=2)
+    drawn = generation.draw_object(str(folder / "hook.obj"), "hook", settings)
+    with records.RecordWriter(str(folder), "train", 1, examples.SCHEMA) as writer:
+        writer.write(examples.encode_example(*drawn, "x", "hook"))
+        writer.metadata["classes"] = ["x"]
+    return str(folder), drawn.voxels
+
+
+def iou(first, second):
+    return (first & second).sum() / (first | second).sum()
+
+
+def test_a_mirrored_example_shows_the_mirrored_object(hook):
+    folder, voxels = hook
+    (plain,) = batches(folder, 1, 128, seed=4)
+    (found,) = batches(folder, 1, 128, seed=4, mirror=True)
+    mirrored = (found["azimuth_a"] != plain["azimuth_a"]) | (
+        found["azimuth_b"] != plain["azimuth_b"]
+    )
+    assert 0.35 < mirrored.mean() < 0.65
+    grids = {False: voxels, True: voxels[::-1]}
+    for side in "ab":
+        image, azimuth = plain[f"image_{side}"], plain[f"azimuth_{side}"]
+        want = np.where(mirrored[:, None, None, None], image[:, :, ::-1], image)
+        np.testing.assert_array_equal(found[f"image_{side}"], want)
+        want = np.where(mirrored, -azimuth, azimuth)
+        np.testing.assert_array_equal(found[f"azimuth_{side}"], want)
+        right, wrong = [], []
+        for k in range(10):
+            mask = found[f"image_{side}"][k, ..., 3] > 0.5
+            angle = found[f"azimuth_{side}"][k]
+            for flag, own in ((mirrored[k], right), (not mirrored[k], wrong)):
+                own.append(iou(mask, views.voxel_silhouette(grids[bool(flag)], angle)))
+        assert min(right) > 0.78 and np.mean(wrong) < 0.6
+
+
+def test_jitter_changes_the_colour_alike_in_both_pictures(hook):
+    folder, _ = hook
+    (plain,) = batches(folder, 1, 16, seed=4)
+    (found,) = batches(folder, 1, 16, seed=4, jitter=0.3)
+    factors = {}
+    for side in "ab":
+        before, after = plain[f"image_{side}"], found[f"image_{side}"]
+        np.testing.assert_array_equal(after[..., 3], before[..., 3])
+        np.testing.assert_array_equal(found["azimuth_a"], plain["azimuth_a"])
+        assert (after[..., :3] <= after[..., 3:]).all()
+        free = (before[..., :3] > 0) & (after[..., :3] < after[..., 3:])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(free, after[..., :3] / before[..., :3], np.nan)
+        factors[side] = np.nanmedian(ratio, (1, 2))
+        spread = ratio - factors[side][:, None, None]
+        assert np.nanmax(np.abs(spread)) < 1e-5
+    np.testing.assert_allclose(factors["a"], factors["b"], atol=1e-5)
+    assert (np.abs(factors["a"] - 1.0) <= 0.3 + 1e-5).all()
+    assert np.ptp(factors["a"], 0).min() > 0.2 and np.ptp(factors["a"], 1).min() > 0.001
+
+
+def test_the_draws_of_a_seed_stay_what_they_were(folder):
+    (batch,) = batches(folder, 1, 8, seed=3)
+    (same,) = batches(folder, 1, 8, seed=3, mirror=False, jitter=0.0)
+    assert told(batch["image_a"]).tolist() == [
+        *([1, 16], [3, 13], [0, 0], [3, 18], [2, 16], [0, 0], [3, 12], [3, 1]),
+    ]
+    assert (batch["azimuth_b"] / 15).tolist() == [17, 21, 13, 17, 5, 13, 14, 11]
+    for name, value in batch.items():
+        np.testing.assert_array_equal(value, same[name])
+
+
+def test_a_split_is_read_once_until_it_is_written_anew(tmp_path, monkeypatch):
+    folder = write_objects(tmp_path / "in", {"chair": 2})
+    first = pipeline.load(folder, "train")
+    assert pipeline.load(folder, "train", ["chair"]).images is first.images
+    monkeypatch.chdir(tmp_path)
+    again = pipeline.load("in", "train")
+    assert again.images is first.images
+    again.objects.clear()
+    assert pipeline.objects_of(folder, "train") == ["chair__00", "chair__01"]
+    (tmp_path / "in/train.json").unlink()
+    write_objects(folder, {"chair": 1}, first=1)
+    assert pipeline.objects_of(folder, "train") == ["chair__01"]
+
+
+def test_one_object_in_two_splits_is_named(tmp_path):
+    folder = write_objects(tmp_path, {"chair": 3})
+    write_objects(tmp_path, {"chair": 3}, "test", first=1)
+    write_objects(tmp_path, {"chair": 1}, "validation", first=7)
+    message = "splits train and test; 2 are in both, chair__01 the first"
+    with pytest.raises(ValueError, match=message):
+        pipeline.check_disjoint(folder, "train", "test")
+    pipeline.check_disjoint(folder, "train", "validation")
+    pipeline.check_disjoint(folder, "train", "train")
+    sidecar = tmp_path / "test.json"
+    sidecar.write_text(sidecar.read_text().replace('"objects"', '"others"'))
+    pipeline.check_disjoint(folder, "train", "test")
 
 
 def test_other_data_and_damaged_ones_are_named(tmp_path):

@@ -1,5 +1,6 @@
 """The published npz files, and the two frames."""
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -81,10 +82,17 @@ def test_stored_voxels_become_those_of_the_mirrored_object(path):
         mirrored = vertices * [-1.0, 1.0, 1.0] * (size - 1) / size
         surface = mark_surface((mirrored + 0.5)[faces] * size, size)
         solid = fill_enclosed(surface)
-        for flip in ((), 0, 1, 2):
-            found = np.flip(grid, flip)
-            overlap = (found & solid).sum() / (found | solid).sum()
-            assert overlap > 0.95 if flip == () else overlap < 0.95
+        overlaps = {}
+        for order in itertools.permutations(range(3)):
+            for flips in itertools.product((1, -1), repeat=3):
+                found = grid.transpose(order)[
+                    tuple(slice(None, None, s) for s in flips)
+                ]
+                overlap = (found & solid).sum() / (found | solid).sum()
+                overlaps[order, flips] = overlap
+        assert len(overlaps) == 48
+        right = overlaps.pop(((0, 1, 2), (1, 1, 1)))
+        assert right > 0.95 and max(overlaps.values()) < right - 0.1, overlaps
     np.testing.assert_array_equal(
         published.voxels_from_ours(ours), arrays["voxels_eval"]
     )
@@ -191,6 +199,32 @@ def test_other_arrays_are_refused(tmp_path, images, voxels, message):
     assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        ((slice(None), 0), "view 7 of object 1 has an empty mask"),
+        ((slice(30, None), (255, 255, 255, 0)), "view 7 of object 1 has 2177 coloured"),
+    ],
+)
+def test_pictures_that_cannot_be_right_are_refused(tmp_path, pixels, message):
+    images, voxels = zip(*(noise_object(k) for k in (4, 5)), strict=True)
+    images[1][7, pixels[0]] = pixels[1]
+    published.write(str(tmp_path), "x", "train", images, voxels)
+    with pytest.raises(FormatError, match=rf"x_train_images\.npz: .*{message}"):
+        published.convert(str(tmp_path), str(tmp_path / "out"))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_split_that_exists_is_told_before_anything_is_written(tmp_path):
+    for number, split in enumerate(("train", "test")):
+        write_class(tmp_path / "in", "x", split, [number])
+    published.convert(str(tmp_path / "in"), str(tmp_path / "out"), splits=["test"])
+    with pytest.raises(ValueError, match=r"test\.json: the split exists"):
+        published.convert(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert records.splits(str(tmp_path / "out")) == ["test"]
+    published.convert(str(tmp_path / "in"), str(tmp_path / "out"), overwrite=True)
+
+
 def test_other_files_are_refused(tmp_path):
     images, voxels = (tmp_path / f"x_train_{word}.npz" for word in ("images", "voxels"))
 
@@ -200,7 +234,8 @@ def test_other_files_are_refused(tmp_path):
         return str(caught.value)
 
     np.savez(images, stored_images(1))
-    assert str(voxels) in message()
+    expected = "expected x_train_voxels.npz beside x_train_images.npz"
+    assert message() == f"{voxels}: no such file; {expected}."
     np.savez(voxels, a=stored_voxels(1), b=1)
     assert "expected one array; got 2 (a.npy, b.npy)" in message()
     voxels.write_bytes(b"no archive")

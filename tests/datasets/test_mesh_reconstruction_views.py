@@ -39,6 +39,14 @@ def test_a_single_full_voxel_is_seen_where_its_centre_is_projected():
             assert 1 <= len(rows) <= 12
 
 
+def test_numbers_of_views_are_read_strictly():
+    assert views.view_numbers(None) == list(range(24))
+    assert views.view_numbers(["23", "0", "7"]) == [23, 0, 7]
+    for wrong in ([], ["24"], ["-1"], ["1.0"], [""], ["x"], ["3", "3"], ["\u0663"]):
+        with pytest.raises(ValueError, match="--eval_views: expected different number"):
+            views.view_numbers(wrong, "--eval_views")
+
+
 def test_classes_are_found_by_id_and_by_name():
     there = ["02958343", "03001627", "boat"]
     assert views.find_classes(["chair", "boat"], there) == ["03001627", "boat"]

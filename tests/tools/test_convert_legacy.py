@@ -86,10 +86,12 @@ def test_npz_files_become_every_split_that_is_there(npz, tmp_path, capsys):
         {"image_path": None, "model_path": None},
         {"npz_dir": "folder"},
         {"split": None},
+        {"classes": ["chair"]},
     ],
 )
 def test_flags_that_do_not_fit_are_refused(flags, change):
     with pytest.raises(
-        ValueError, match="expected --image_path with|--split: expected"
+        ValueError,
+        match="expected --image_path with|--split: expected|--classes is for --npz_dir",
     ):
         programs.run_inside(convert_legacy, **{**flags, **change})

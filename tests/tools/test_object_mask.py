@@ -147,6 +147,8 @@ def test_an_object_is_framed_as_in_the_training_data():
     assert columns == (12, 52)  # 40 pixels around 32
     assert sum(rows) / 2 == pytest.approx(33.5, abs=0.5)
     assert rows[1] - rows[0] == pytest.approx(40 * 50 / 70, abs=1)
+    framed = object_mask.frame(cutout, 64, object_mask.object_box(cutout, 48 / 64))
+    assert object_mask.extent(framed[..., 3])[1] == (8, 56)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

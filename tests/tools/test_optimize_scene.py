@@ -189,7 +189,7 @@ def test_places_that_cannot_be_written_are_found_before_the_work(tmp_path):
     bad = {
         "a.png": (ValueError, "ends in .gif"),
         "file/a.gif": (NotADirectoryError, "is a file; expected a folder"),
-        "folder.gif": (IsADirectoryError, "got a folder"),
+        "folder.gif": (IsADirectoryError, "is a folder"),
         "/proc/nowhere/a.gif": (OSError, "cannot write into /proc"),
     }
     for name, (error, words) in bad.items():

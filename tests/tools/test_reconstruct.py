@@ -38,6 +38,7 @@ def run(root, **flags):
         "experiment_id": None,
         "azimuths": None,
         "crop": "auto",
+        "object_side": 40.0,
         "background": "auto",
         "keep_all": False,
         "colors": "auto",
@@ -84,16 +85,18 @@ def test_all_outputs_and_a_white_mesh(root, tmp_path, monkeypatch, capsys):
 
 def test_pictures_reach_the_network_as_they_are_or_framed(root, tmp_path):
     path = str(root / "ball.png")
-    cutout, box = reconstruct.read_object(path, "auto", False, "auto")
+    cutout, box = reconstruct.read_object(path, "auto", False, "auto", 0.625)
     assert box == (0, 0, 64)
     picture = io.read_image(path).astype(np.float32) / 255
     np.testing.assert_allclose(cutout.image, picture, atol=1e-6)
-    _, box = reconstruct.read_object(path, "auto", False, "object")
+    _, box = reconstruct.read_object(path, "auto", False, "object", 0.625)
     assert box.side == pytest.approx(2 * BALL / 0.625, abs=0.5)
+    _, larger = reconstruct.read_object(path, "auto", False, "object", 0.75)
+    assert larger.side == pytest.approx(2 * BALL / 0.75, abs=0.5)
     white = np.where(picture[..., 3:] > 0, picture[..., :3], 1.0)
     other = str(tmp_path / "white.png")
     io.write_png(other, white)
-    _, found = reconstruct.read_object(other, "auto", False, "auto")
+    _, found = reconstruct.read_object(other, "auto", False, "auto", 0.625)
     assert found == box
 
 
@@ -121,7 +124,10 @@ def png(path, picture):
         ({"output_obj": "{out}/m.stl"}, "--output_obj: expected a name that ends"),
         ({"output_obj": "{out}/no/m.obj"}, "--output_obj: there is no folder"),
         ({"output_obj": "/proc/m.obj"}, "--output_obj: cannot write into /proc"),
-        ({"output_image": "{out}/folder.png"}, "--output_image: .* is a folder"),
+        (
+            {"output_image": "{out}/folder.png"},
+            "--output_image: expected a file; .* is a folder",
+        ),
         ({"output_glb": "{out}/n.obj"}, "--output_glb: expected"),
         ({"output_obj": "{out}/m.glb", "output_glb": "{out}/m.glb"}, "a file for each"),
         ({"azimuths": ["0", "400"]}, "--azimuths: expected 1 to 360 numbers"),

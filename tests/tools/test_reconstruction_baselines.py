@@ -78,6 +78,18 @@ def test_no_other_threshold_serves_a_class_better(generator):
 
 
 @pytest.mark.usefixtures("blocks")
+def test_the_most_alike_grid_is_found(generator):
+    shapes = random_shapes(generator, [0] * 7)
+    rows = generator.integers(0, 256, [4, 4096], np.uint8)
+    rows[2] = shapes.voxels[6]
+    pairs = np.array([[iou(row, grid) for grid in shapes.voxels] for row in rows])
+    likeness, index = baselines.nearest_objects(rows, shapes.voxels)
+    np.testing.assert_array_equal(index, pairs.argmax(1))
+    np.testing.assert_allclose(likeness, pairs.max(1), rtol=1e-12)
+    assert index[2] == 6 and likeness[2] == 1.0
+
+
+@pytest.mark.usefixtures("blocks")
 def test_retrieval_finds_the_nearest_view(generator):
     shapes = random_shapes(generator, [0] * 6, masks=4)
     queries = generator.integers(0, 256, [5, 8], np.uint8)

@@ -1,5 +1,6 @@
 """Claims of tools.reconstructor_loading."""
 
+import pathlib
 import shutil
 
 import keras
@@ -127,6 +128,13 @@ def test_a_model_of_another_kind_is_refused(tmp_path, name, shape, outputs, mess
         loading.load(str(tmp_path / "model"))
 
 
+def test_a_model_for_pictures_of_another_size_is_refused_where_one_is_needed(tmp_path):
+    model = made.write_network(tmp_path / "model", side=32)
+    assert set(loading.load_signature(model, 32).outputs) == {"vertices", "faces"}
+    with pytest.raises(ValueError, match=r"\[B, 64, 64, 4\]; got inputs .*32, 32"):
+        loading.load_signature(model, 64)
+
+
 def test_answers_that_are_not_finite_are_refused(tmp_path):
     made.write_network(tmp_path / "model", value=np.nan)
     loaded = loading.load(str(tmp_path / "model"))
@@ -135,6 +143,8 @@ def test_answers_that_are_not_finite_are_refused(tmp_path):
 
 
 def test_flags_name_one_folder():
+    root = pathlib.Path(__file__).parents[2]  # wherever the program is started
+    assert pathlib.Path(loading.SHIPPED).parents[1] == root
     assert loading.choose_folder(None, "./data/models", None) == loading.SHIPPED
     assert loading.choose_folder("x", "./data/models", None) == "x"
     assert loading.choose_folder(None, "a", "b") == "a/b"

@@ -1,5 +1,6 @@
 """Claims of tools.render_dataset, tools.mesh_folder and tools.mesh_splits."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -177,6 +178,38 @@ def test_a_wanted_split_is_never_empty_and_no_object_is_in_two():
         mesh_splits.assign_splits(["a", "b"], None, (0.1, 0.1))
 
 
+def test_rendernets_split_of_some_names_stays_what_it_was():
+    names = [f"object{k}" for k in range(40)]
+    splits = mesh_splits.assign_splits(names, None, (0.2, 0.1))
+    assert splits["test"] == ["object23", "object24", "object3", "object5"]
+    digest = hashlib.sha256(json.dumps(splits).encode()).hexdigest()
+    assert digest.startswith("95113eab5e0946c7")
+
+
+def test_shares_are_held_out_of_every_class():
+    counts = {"chair": 40, "lamp": 10, "sofa": 3, "rifle": 2, "car": 1}
+    classes = {f"{c}{k}": c for c, count in counts.items() for k in range(count)}
+    splits = mesh_splits.assign_splits(classes, None, (0.2, 0.1), classes)
+    assert sorted(sum(splits.values(), [])) == sorted(classes)
+    held = {
+        split: [sum(classes[n] == c for n in splits[split]) for c in counts]
+        for split in mesh_splits.SPLITS
+    }
+    assert held["test"] == [4, 1, 1, 1, 0]
+    assert held["validation"] == [8, 2, 1, 0, 0]
+    assert held["train"] == [28, 7, 1, 1, 1]
+    # A class is split as if it were alone, in the order of the hash.
+    chairs = [name for name in classes if classes[name] == "chair"]
+    alone = mesh_splits.assign_splits(chairs, None, (0.2, 0.1))
+    for split, listed in alone.items():
+        assert [n for n in splits[split] if n in chairs] == listed
+    few = {"a": "x", "b": "x", "c": "y"}
+    with pytest.raises(ValueError, match="validation would be empty"):
+        mesh_splits.assign_splits(few, None, (0.1, 0.1), few)
+    found = mesh_splits.assign_splits(few, None, (0.4, 0.0), few)
+    assert len(found["validation"]) == 1 and "c" in found["train"]
+
+
 def test_a_split_of_an_earlier_run_is_not_left_beside_the_new_ones(tmp_path):
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(ValueError, match="earlier run"):
@@ -242,7 +275,7 @@ def test_views_of_every_object_and_of_its_variants_when_it_trains(classed, capsy
     assert split.metadata["objects"] == ["chair__a", "lamp__a"]
     assert pipeline.classes_of(str(out), "test") == ["chair"]
     printed = capsys.readouterr().out
-    assert "train: 96 pictures of 2 objects" in printed
+    assert "train: 96 pictures of 2 objects (chair 1, lamp 1)\n" in printed
     settings = view_generation.ViewSettings(supersample=1, augment=1)
     alone = view_generation.draw_object(
         str(classed / "in/lamp/a.obj"), "lamp__a", settings, 1
@@ -296,6 +329,32 @@ def test_a_flag_of_the_other_system_is_refused(classed):
     for change in ({"augment": 1}, {"class_file": "x"}):
         with pytest.raises(ValueError, match="is for --system=mesh_reconstruction"):
             make(classed, **change)
+
+
+def test_held_out_shares_and_counts_are_those_of_each_class(classed, capsys):
+    make_views(classed, split_file=None, held_out=["0", "0.5"])
+    printed = capsys.readouterr().out
+    assert "train: 48 pictures of 2 objects (chair 1, lamp 1)\n" in printed
+    assert "test: 24 pictures of 1 objects (chair 1)\n" in printed
+
+
+def test_variants_and_objects_are_not_confused(classed):
+    with pytest.raises(ValueError, match="--augment: expected --layout=records"):
+        make_views(classed, augment=1, layout="legacy")
+    write_hook(classed / "in/chair/c~1.obj")
+    make_views(classed)  # it is not among the objects listed
+    with pytest.raises(ValueError, match=r"c~1\.obj: expected a name without ~"):
+        make_views(classed, split_file=None, held_out=["0", "0"], output="none")
+
+
+def test_an_object_too_thin_to_be_seen_stops_or_is_left_out(classed, capsys):
+    thread = "v 0 -1 0\nv 0.0001 1 0\nv 0 1 0.0001\nf 1 2 3\n"
+    (classed / "in/lamp/a.obj").write_text(thread)
+    with pytest.raises(FormatError, match=r"a\.obj: .* lamp__a has an empty mask"):
+        make_views(classed)
+    out = make_views(classed, skip_broken=True)
+    assert set(objects_of(out, "train")) == {"chair__a"}
+    assert "(chair 1), 1 broken meshes left out" in capsys.readouterr().out
 
 
 def test_a_broken_mesh_of_a_class_stops_or_is_left_out(classed, capsys):

@@ -48,6 +48,7 @@ def told(tmp_path_factory):
     run += ["--ni=8", "--lr=1e-3", "--renderer=antialiased", "--log_every=1"]
     run += ["--lambda_color=0.5", "--ls=1e-3", "--lambda_laplacian=0.1", "--mirror"]
     run += ["--color_jitter=0.2", "--margin=0.01", "--eval_views=0,7", "--li=8"]
+    write_split(root / "data", "again", [("ball__1", "ball", 0.3, 1.0, 15.0)])
     other = [f"--output_dir={root / 'other'}", "--preset=tiny"]
     lines = [
         run,
@@ -57,6 +58,7 @@ def told(tmp_path_factory):
         [*other, f"--dd={data}", "--eval_views=24"],
         [*other, f"--dd={data}", "--preset=huge"],
         other,
+        [*other, f"--dd={data}", "--held_out=again"],
     ]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -104,9 +106,10 @@ def test_the_export_answers_and_its_card_tells_the_data(told):
         (1, "no class 'chair'; there are ball, plate"),
         (2, "python -m tools.convert_legacy --npz_dir="),
         (3, "missing"),
-        (4, "--eval_views: expected numbers from 0 to 23"),
+        (4, "--eval_views: expected different numbers from 0 to 23"),
         (5, "--preset: expected one of ['paper', 'small', 'tiny']; got 'huge'"),
         (6, "--data_dir: expected a folder of records"),
+        (7, "ball__1"),
     ],
 )
 def test_mistakes_are_told_in_one_line(told, number, expected):
