@@ -118,7 +118,7 @@ def table(rows: list[dict]) -> str:
     ]
     for row in rows:
         lines.append(
-            f"| {row['file']} | {row['bytes'] / 1e6:.2f} | {row['milliseconds']:.0f} | "
+            f"| {row['file']} | {row['bytes'] / 1e6:.2f} | {row['milliseconds']:.3g} | "
             f"{row['max error']:.2g} | {row['psnr']:.1f} dB |"
         )
     return "\n".join(lines)

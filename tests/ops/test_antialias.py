@@ -142,7 +142,9 @@ def test_a_convex_solid_equals_the_loop_over_the_edges_of_its_hull(name):
     np.testing.assert_allclose(got[0], want, atol=2e-4)
 
 
-@pytest.mark.parametrize("what", ["image", "silhouette"])
+@pytest.mark.parametrize(
+    "what", [pytest.param("image", marks=pytest.mark.slow), "silhouette"]
+)
 def test_the_forms_agree(what):
     vertices, faces = solid("ico2")
     opposite = opposite_corners(faces)

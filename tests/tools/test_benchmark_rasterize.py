@@ -42,6 +42,7 @@ def figures(milliseconds):
     }
 
 
+@pytest.mark.slow
 def test_the_quick_program_times_a_scene_and_its_peers(tmp_path):
     done = programs.launch(
         "tools.benchmark",

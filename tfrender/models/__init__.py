@@ -1,6 +1,5 @@
 """Keras models of the systems, with named presets."""
 
-from tfrender.models.image_features import image_features
 from tfrender.models.mesh_reconstructor import MeshReconstructor
 from tfrender.models.rendernet import RenderNet, shader_network
 from tfrender.models.shape_autoencoder import shape_decoder
@@ -14,7 +13,6 @@ __all__ = [
     "MeshReconstructor",
     "RenderNet",
     "TexturedRenderNet",
-    "image_features",
     "shader_network",
     "shape_decoder",
     "texture_decoder",
