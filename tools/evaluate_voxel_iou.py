@@ -399,7 +399,7 @@ def _score(network, scorer, test, shown) -> tuple[dict[str, np.ndarray], list[Ro
 
 
 def table(title: str, means: dict[str, np.ndarray], names: list[str]) -> str:
-    """Markdown table of `class_means`: a line for each measure or method."""
+    """Markdown table of the means of `Scores`: a line for each measure or method."""
     columns = [*names, "mean"]
     lines = [f"| {title} | " + " | ".join(columns) + " |"]
     lines.append("|---" * (len(columns) + 1) + "|")
@@ -410,7 +410,7 @@ def table(title: str, means: dict[str, np.ndarray], names: list[str]) -> str:
 
 
 def _named(means, names) -> dict[str, dict[str, float]]:
-    """`class_means` with names, for JSON."""
+    """The means of `Scores` with names, for JSON."""
     return {
         key: dict(zip([*names, "mean"], map(float, values), strict=True))
         for key, values in means.items()

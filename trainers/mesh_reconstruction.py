@@ -12,7 +12,6 @@ lists the original's names of the flags.
 import pathlib
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
@@ -20,7 +19,7 @@ from datasets import records
 from datasets.mesh_reconstruction import pipeline, views
 from tfrender import losses, metrics, models
 from tfrender.export import mesh_reconstructor as export_reconstructor
-from tfrender.geometry.edges import edge_topology
+from tfrender.geometry.edges import edge_topology, lower_end_first
 from tfrender.layers.lamps import PUBLISHED_LIGHTS
 from tfrender.layers.mesh_renderer import MeshRenderer
 from tfrender.layers.training_renderers import RENDERERS, training_renderer
@@ -120,12 +119,8 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
     Returns:
         `loop.Experiment`.
     """
-    classes, eval_views = (
-        FLAGS.class_ids,
-        views.view_numbers(FLAGS.eval_views, "--eval_views"),
-    )
+    eval_views = views.view_numbers(FLAGS.eval_views, "--eval_views")
     system = System()
-
     # The loop tells the splits apart by their names.
     evaluated = "seen" if FLAGS.held_out == "train" else FLAGS.held_out
 
@@ -135,22 +130,24 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
                 settings.data_dir,
                 FLAGS.held_out,
                 batch_size,
-                classes=classes,
+                classes=FLAGS.class_ids,
                 views=eval_views,
             )
         return pipeline.training_batches(
             settings.data_dir,
             batch_size,
-            classes=classes,
+            classes=FLAGS.class_ids,
             start=start,
             seed=settings.seed,
             mirror=FLAGS.mirror,
             jitter=FLAGS.color_jitter,
         )
 
-    overrides = {"colors": FLAGS.lambda_color > 0, "margin": FLAGS.margin}
-    if FLAGS.dropout:
-        overrides["dropout"] = FLAGS.dropout
+    overrides = {
+        "colors": FLAGS.lambda_color > 0,
+        "dropout": FLAGS.dropout,
+        "margin": FLAGS.margin,
+    }
     return loop.Experiment(
         name="MeshReconstructor",
         model=lambda: models.MeshReconstructor.from_preset(
@@ -184,9 +181,7 @@ class System:
             (_SHOWN, _SHOWN), supersampling=2, lights=PUBLISHED_LIGHTS
         )
         topology = edge_topology(mesh_reconstructor.sphere_template().faces)
-        wings = topology.wings
-        # The guards make the loss depend on which end is first: the lower, published.
-        self.wings = np.concatenate([np.sort(wings[:, :2], axis=1), wings[:, 2:]], 1)
+        self.wings = lower_end_first(topology.wings)
         self.edges = topology.edges
 
     def loss(self, model, batch, training, step):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.golden import cases
 from tfrender import cameras, losses
-from tfrender.geometry.edges import edge_topology
+from tfrender.geometry.edges import edge_topology, lower_end_first
 from tfrender.layers import CornerAlignedRenderer
 from tfrender.models.mesh_reconstructor import sphere_template
 from tfrender.ops.deform_template import deform_template
@@ -32,8 +32,7 @@ def within(got, want, share):
 
 def published_wings():
     """Edges with both neighbours, the lower end first, as the original sorts them."""
-    wings = edge_topology(sphere_template().faces).wings
-    return np.concatenate([np.sort(wings[:, :2], 1), wings[:, 2:]], 1)
+    return lower_end_first(edge_topology(sphere_template().faces).wings)
 
 
 @each("bias", "centroid_raw", "g_vertices")

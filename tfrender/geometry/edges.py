@@ -104,3 +104,19 @@ def _is_proper(faces) -> np.ndarray:
     """Faces of three different vertices, [F] bool."""
     a, b, c = faces.T
     return (faces >= 0).all(axis=1) & (a != b) & (b != c) & (c != a)
+
+
+def lower_end_first(wings: np.ndarray) -> np.ndarray:
+    """Wings whose edges run from the vertex of the smaller index.
+
+    The guards of `losses.flatten_loss` make its value depend, in the third digit, on
+    the end that comes first; published systems begin with the lower one. The sides stay
+    where they are, so that such wings no longer tell which side an edge runs along.
+
+    Args:
+        wings: [I, 4] integers (v0, v1, v2, v3), v0 and v1 the edge.
+
+    Returns:
+        [I, 4].
+    """
+    return np.concatenate([np.sort(wings[:, :2], axis=1), wings[:, 2:]], axis=1)
