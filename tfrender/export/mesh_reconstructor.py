@@ -11,7 +11,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfrender import cameras
-from tfrender.export.saved_model import guard, write_saved_model
+from tfrender.export.saved_model import (
+    guard,
+    pad_empty,
+    same_count,
+    write_saved_model,
+)
 from tfrender.layers.lamps import PUBLISHED_LIGHTS
 from tfrender.layers.mesh_renderer import MeshRenderer
 from tfrender.ops.forms import default_form
@@ -42,10 +47,7 @@ def signatures(model) -> Mapping[str, tf.types.experimental.Callable]:
     def reconstruct(image):
         image = guard(image, [None, side, side, 4], "image", 0.0, 1.0, MAX_BATCH)
         count = tf.shape(image)[0]
-        # The convolutions of some builds fail on an empty batch: one picture is
-        # answered for it, and left out.
-        missing = tf.cast(tf.equal(count, 0), tf.int32)
-        shapes = model(tf.pad(image, [[0, missing]] + 3 * [[0, 0]]), training=False)
+        shapes = model(pad_empty(image), training=False)
         faces = tf.constant(model.faces)[tf.newaxis]
         found = {name: value[:count] for name, value in shapes.items()}
         return {**found, "faces": tf.tile(faces, [count, 1, 1])}
@@ -63,19 +65,13 @@ def signatures(model) -> Mapping[str, tf.types.experimental.Callable]:
             MAX_VIEWS,
             f"tfrender: `azimuth_deg` holds more than {MAX_VIEWS} angles",
         )
+        count = same_count(image=image, azimuth_deg=azimuth_deg)
         shapes = reconstruct(image)
-        alike = tf.debugging.assert_equal(
-            tf.shape(azimuth_deg)[0],
-            tf.shape(shapes["vertices"])[0],
-            "tfrender: `image` and `azimuth_deg` must hold as many examples",
-        )
-        with tf.control_dependencies([allowed, alike]):
+        with tf.control_dependencies([allowed]):
             flat = tf.reshape(azimuth_deg, [-1])
         camera = cameras.Camera(
-            cameras.orbit(
-                flat, tf.fill(tf.shape(flat), ELEVATION_DEG), tf.fill([1], DISTANCE)
-            ),
-            cameras.perspective(tf.constant([FIELD_OF_VIEW_DEG])),
+            cameras.orbit(flat, ELEVATION_DEG, DISTANCE),
+            cameras.perspective(FIELD_OF_VIEW_DEG),
         )
         colors = shapes.get("colors")
         drawn = renderer(
@@ -88,7 +84,7 @@ def signatures(model) -> Mapping[str, tf.types.experimental.Callable]:
         pictures = tf.clip_by_value(
             tf.concat([drawn["rgb"], drawn["alpha"]], axis=-1), 0.0, 1.0
         )
-        shape = tf.stack([tf.shape(azimuth_deg)[0], number, VIEW_SIZE, VIEW_SIZE, 4])
+        shape = tf.stack([count, number, VIEW_SIZE, VIEW_SIZE, 4])
         return {**shapes, "views": tf.reshape(pictures, shape)}
 
     with default_form("graph"):

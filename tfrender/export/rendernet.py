@@ -11,7 +11,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tfrender.export.saved_model import guard, write_saved_model
+from tfrender.export.saved_model import (
+    guard,
+    pad_empty,
+    same_count,
+    write_saved_model,
+)
 from tfrender.layers import PhongShader
 from tfrender.ops.resample_volume import RADIUS_RANGE
 
@@ -40,13 +45,9 @@ def signatures(model, shaded: bool) -> Mapping[str, tf.types.experimental.Callab
     def draw(voxels, pose):
         voxels = guard(voxels, [None, n, n, n, 1], "voxels", 0.0, 1.0, MAX_BATCH)
         pose = guard_pose(pose)
-        count = _same_count(voxels=voxels, pose=pose)
-        # The convolutions of some builds fail on an empty batch: one picture is drawn
-        # for it, and left out.
-        missing = tf.cast(tf.equal(count, 0), tf.int32)
-        voxels = tf.pad(voxels, [[0, missing]] + 4 * [[0, 0]])
-        pose = tf.pad(pose, [[0, missing], [0, 0]], constant_values=1.0)
-        image = model({"voxels": voxels, "pose": pose}, training=False)
+        count = same_count(voxels=voxels, pose=pose)
+        inputs = {"voxels": pad_empty(voxels), "pose": pad_empty(pose, 1.0)}
+        image = model(inputs, training=False)
         return image[:count]
 
     @tf.function(input_signature=[voxels, pose])
@@ -57,7 +58,7 @@ def signatures(model, shaded: bool) -> Mapping[str, tf.types.experimental.Callab
     def with_light(voxels, pose, light):
         normal = draw(voxels, pose)
         light = guard(light, [None, 2], "light", max_batch=MAX_BATCH)
-        _same_count(pose=pose, light=light)
+        same_count(pose=pose, light=light)
         return {"normal": normal, "shaded": phong(normal, light)}
 
     with _without_xla(model):
@@ -81,19 +82,6 @@ def guard_pose(pose: tf.Tensor) -> tf.Tensor:
     polar = guard(pose[:, 1], [None], "pose_polar", 0.0, 180.0, None)
     radius = guard(pose[:, 2], [None], "pose_radius", *RADIUS_RANGE, None)
     return tf.stack([azimuth, polar, radius], axis=-1)
-
-
-def _same_count(**inputs: tf.Tensor) -> tf.Tensor:
-    """Number of examples, after a check that two inputs hold as many."""
-    (first, a), (second, b) = inputs.items()
-    count = tf.shape(a)[0]
-    check = tf.debugging.assert_equal(
-        count,
-        tf.shape(b)[0],
-        message=f"tfrender: `{first}` and `{second}` must hold as many examples",
-    )
-    with tf.control_dependencies([check]):
-        return tf.identity(count)
 
 
 def write(directory: str, model, shaded: bool, numbered: bool = False) -> str:

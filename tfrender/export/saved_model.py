@@ -63,6 +63,44 @@ def guard(
         return tf.identity(tensor)
 
 
+def same_count(**inputs: tf.Tensor) -> tf.Tensor:
+    """Checks inside an exported function that two inputs hold as many examples.
+
+    Args:
+        **inputs: two tensors by the names that the message gives.
+
+    Returns:
+        scalar int32, the number of examples.
+    """
+    (first, a), (second, b) = inputs.items()
+    count = tf.shape(a)[0]
+    check = tf.debugging.assert_equal(
+        count,
+        tf.shape(b)[0],
+        message=f"tfrender: `{first}` and `{second}` must hold as many examples",
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(count)
+
+
+def pad_empty(tensor: tf.Tensor, value: float = 0.0) -> tf.Tensor:
+    """Gives an empty batch one example, inside an exported function.
+
+    The convolutions of some builds fail on an empty batch: one example is answered for
+    it, and left out of the answer by `answer[:count]`.
+
+    Args:
+        tensor: [B, ...].
+        value: of the example.
+
+    Returns:
+        [max(B, 1), ...].
+    """
+    missing = tf.cast(tf.equal(tf.shape(tensor)[0], 0), tf.int32)
+    paddings = [[0, missing]] + (tensor.shape.rank - 1) * [[0, 0]]
+    return tf.pad(tensor, paddings, constant_values=value)
+
+
 def write_saved_model(
     directory: str,
     module: tf.Module,
