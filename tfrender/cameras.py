@@ -38,6 +38,9 @@ class Camera(NamedTuple):
     projection: tf.Tensor
 
 
+RING_ELEVATION_DEG, RING_DISTANCE, RING_FOV_DEG = 30.0, 2.732, 30.0  # full angle
+
+
 def look_at(eye, target=(0.0, 0.0, 0.0), up=(0.0, 1.0, 0.0)) -> tf.Tensor:
     """Places a camera by the point it stands at and the point it looks at.
 
@@ -106,6 +109,25 @@ def perspective(fov_y_deg, aspect=1.0, near=0.1, far=100.0) -> tf.Tensor:
         (0.0, focal, 0.0, 0.0),
         (0.0, 0.0, (far + near) / (near - far), 2.0 * far * near / (near - far)),
         (0.0, 0.0, -1.0, 0.0),
+    )
+
+
+def on_reconstruction_ring(azimuth_deg) -> Camera:
+    """Builds a camera of single-image mesh reconstruction.
+
+    Kato et al., "Neural 3D Mesh Renderer", 2018: all pictures are taken from a circle
+    around the object (`RING_ELEVATION_DEG`, `RING_DISTANCE`, `RING_FOV_DEG`).
+
+    Args:
+        azimuth_deg: [B] or scalar, degrees; 0 in front of the object (camera on -Z),
+            growing towards +X.
+
+    Returns:
+        Camera of batch B for a square picture.
+    """
+    return Camera(
+        orbit(azimuth_deg, RING_ELEVATION_DEG, RING_DISTANCE),
+        perspective(RING_FOV_DEG),
     )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from tfrender import cameras
 
 VIEWS = 24
-ELEVATION_DEG = 30.0
-DISTANCE = 2.732
-FIELD_OF_VIEW_DEG = 30.0  # the full angle
+ELEVATION_DEG = cameras.RING_ELEVATION_DEG
+DISTANCE = cameras.RING_DISTANCE
+camera = cameras.on_reconstruction_ring
 IMAGE_SIZE = 64
 VOXELS = 32
 
@@ -42,22 +42,6 @@ def azimuths_deg() -> np.ndarray:
         float32 [24] degrees: 0, 15 ... 345.
     """
     return np.arange(VIEWS, dtype=np.float32) * (360.0 / VIEWS)
-
-
-def camera(azimuth_deg) -> cameras.Camera:
-    """Camera of a view.
-
-    Args:
-        azimuth_deg: [B] or scalar, degrees; 0 in front of the object (camera on -Z),
-            growing towards +X.
-
-    Returns:
-        Camera of batch B for a square picture.
-    """
-    return cameras.Camera(
-        cameras.orbit(azimuth_deg, ELEVATION_DEG, DISTANCE),
-        cameras.perspective(FIELD_OF_VIEW_DEG),
-    )
 
 
 def class_name(class_id: str) -> str:

@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 
 from datasets.mesh_reconstruction import generation, views
-from tests.datasets.shapes import write_hook
 from tfrender import io
 
 SETTINGS = generation.ViewSettings(supersample=2)
-
-
-@pytest.fixture(scope="module")
-def hook(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mesh") / "hook.obj"
-    write_hook(path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,6 @@ SETTINGS = generation.ViewSettings(resolution=16, views=4, supersample=1)
 
 
 @pytest.fixture(scope="module")
-def hook(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mesh") / "hook.obj"
-    write_hook(path)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
 def drawn(hook):
     return generation.draw_object(hook, "hook", SETTINGS)
 

@@ -24,8 +24,6 @@ from tfrender.ops.forms import default_form
 MAX_BATCH = 64
 MAX_VIEWS = 192  # of one request, all examples together: 0.5 GB
 VIEW_SIZE = 64
-# The published cameras: 24 views on one circle.
-ELEVATION_DEG, DISTANCE, FIELD_OF_VIEW_DEG = 30.0, 2.732, 30.0
 
 
 def signatures(model) -> Mapping[str, tf.types.experimental.Callable]:
@@ -69,10 +67,7 @@ def signatures(model) -> Mapping[str, tf.types.experimental.Callable]:
         shapes = reconstruct(image)
         with tf.control_dependencies([allowed]):
             flat = tf.reshape(azimuth_deg, [-1])
-        camera = cameras.Camera(
-            cameras.orbit(flat, ELEVATION_DEG, DISTANCE),
-            cameras.perspective(FIELD_OF_VIEW_DEG),
-        )
+        camera = cameras.on_reconstruction_ring(flat)
         colors = shapes.get("colors")
         drawn = renderer(
             tf.repeat(shapes["vertices"], number, axis=0),
