@@ -1,9 +1,10 @@
-"""The code on the pages about meshes runs, in small, or is quoted from the program."""
+"""The code on the pages runs, in small, or is quoted from the program."""
 
 import pathlib
 import re
 import textwrap
 
+import numpy as np
 import pytest
 
 from tfrender.ops import default_form
@@ -15,6 +16,7 @@ SMALL = {
     "fit_a_mesh.md": {
         "SIZE, LEVEL, STEPS = 128, 4, 800": "SIZE, LEVEL, STEPS = 16, 1, 8"
     },
+    "dvr_data.md": {},
 }
 
 
@@ -63,6 +65,14 @@ def test_the_guide_fits_a_mesh(tmp_path):
     assert (tmp_path / "mesh.glb").stat().st_size > 1000
 
 
+def test_the_page_of_posed_pictures_runs(tmp_path):
+    names = run("dvr_data.md")
+    assert float(names["depth_scale"][0]) == pytest.approx(2.0)
+    eye = names["again"].world_to_camera[0, :3, 3]
+    assert np.linalg.norm(eye) == pytest.approx(1.25)
+    assert (tmp_path / "cameras.npz").exists()
+
+
 @pytest.mark.parametrize("page", SMALL)
 def test_what_a_page_quotes_stands_in_the_file(page):
     for file, text in blocks(page)[1]:
@@ -77,7 +87,9 @@ def test_every_name_of_the_library_that_a_page_mentions_exists(page):
     import tfrender
 
     text = (ROOT / "docs" / page).read_text()
-    pattern = r"\b(?:tr\.)?(cameras|geometry|io|layers|losses|ops)\.(?!md\b)(\w+)"
+    pattern = (
+        r"\b(?:tr\.)?(cameras|geometry|io|layers|losses|ops)\.(?!(?:md|npz)\b)(\w+)"
+    )
     mentioned = set(re.findall(pattern, text))
     assert len(mentioned) > 5
     for room, name in mentioned:

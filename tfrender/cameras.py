@@ -17,9 +17,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrender import checks
+from tfrender.camera_rays import pixel_rays as pixel_rays
 from tfrender.legacy_cameras import distort_points as distort_points
+from tfrender.legacy_cameras import from_dvr as from_dvr
 from tfrender.legacy_cameras import from_neural_renderer as from_neural_renderer
 from tfrender.legacy_cameras import from_projection_matrix as from_projection_matrix
+from tfrender.legacy_cameras import to_dvr as to_dvr
 
 _TINY = 1e-8
 _RENDERNET_RADIUS = 3.3  # at this distance RenderNet's scale is 1

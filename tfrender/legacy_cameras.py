@@ -133,6 +133,97 @@ def from_projection_matrix(
     return cameras.Camera(view, tf.stack([x_row, y_row, z_row, w_row], axis=1))
 
 
+def from_dvr(
+    camera_mat, world_mat, scale_mat, image_size: tuple[int, int], near=0.1, far=100.0
+) -> tuple[cameras.Camera, tf.Tensor]:
+    """Converts the three matrices of Differentiable Volumetric Rendering.
+
+    With s = camera_mat world_mat scale_mat (q, 1) a point q of object space appears at
+    (s0, s1) / s2 in [-1, 1]^2, where -1 is the centre of the first pixel, +1 the centre
+    of the last one and y grows downwards; s2 is its depth in world units. The product
+    alone counts: DTU keeps the intrinsics in world_mat.
+
+    Args:
+        camera_mat: [B, 4, 4] or [4, 4] camera space to the image plane.
+        world_mat: [B, 4, 4] or [4, 4] world to camera (x right, y down, z forward).
+        scale_mat: [B, 4, 4] or [4, 4] object space to world; None is the identity.
+        image_size: (height, width), 2 pixels or more each.
+        near: [B] distance of the near plane, object units, above 0.
+        far: [B] distance of the far plane, object units.
+
+    Returns:
+        Camera of object space, and depth_scale [B]: world units of depth in one object
+        unit.
+
+    Gradient: exact in the matrices.
+
+    Raises:
+        ValueError: for a wrong shape or a picture of less than 2 x 2 pixels.
+    """
+    height, width = checks.image_size(image_size)
+    if min(height, width) < 2:
+        raise ValueError(f"`image_size` must be 2 or more each; got {image_size}.")
+    product = None
+    for name, matrix in (
+        ("camera_mat", camera_mat),
+        ("world_mat", world_mat),
+        ("scale_mat", scale_mat),
+    ):
+        if matrix is None:
+            continue
+        matrix = tf.cast(matrix, tf.float32)
+        checks.dims(name, matrix, 4, 4)
+        matrix = tf.reshape(matrix, [-1, 4, 4])
+        if product is None:
+            product = matrix
+        else:  # sums, because GPUs run float32 `matmul` at reduced precision
+            product = tf.reduce_sum(
+                product[:, :, :, tf.newaxis] * matrix[:, tf.newaxis], axis=2
+            )
+    x, y, depth = product[:, 0], product[:, 1], product[:, 2]  # [B, 4] each
+    half_width, half_height = (width - 1) / 2.0, (height - 1) / 2.0
+    right = half_width * x + (half_width + 0.5) * depth
+    down = half_height * y + (half_height + 0.5) * depth
+    matrix = tf.stack([right, height * depth - down, depth], axis=1)
+    scale = tf.sqrt(tf.reduce_sum(depth[:, :3] ** 2, axis=-1))
+    return from_projection_matrix(matrix, (height, width), near, far), scale
+
+
+def to_dvr(
+    camera: cameras.Camera, image_size: tuple[int, int]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Matrices of Differentiable Volumetric Rendering; see `from_dvr`.
+
+    Args:
+        camera: Camera with a perspective projection.
+        image_size: (height, width), 2 pixels or more each.
+
+    Returns:
+        camera_mat and world_mat, [B, 4, 4] each; the scale matrix is the identity.
+
+    Raises:
+        ValueError: for a picture of less than 2 x 2 pixels.
+    """
+    height, width = checks.image_size(image_size)
+    if min(height, width) < 2:
+        raise ValueError(f"`image_size` must be 2 or more each; got {image_size}.")
+    intrinsics, rotation, translation = cameras.to_opencv(camera, image_size)
+    bottom = tf.zeros_like(rotation[:, :1]) + tf.constant([0.0, 0.0, 0.0])
+    zero, one = tf.zeros_like(bottom[..., :1]), tf.ones_like(bottom[..., :1])
+    last = tf.concat([bottom, one], axis=-1)  # [B, 1, 4]
+    world = tf.concat([rotation, translation[..., tf.newaxis]], axis=-1)
+    rows = []
+    for i, size in ((0, width), (1, height)):
+        row = intrinsics[:, i] * (2.0 / (size - 1))
+        # Pixels to [-1, 1]: first and last centre lie at 0.5 and size - 0.5.
+        row -= intrinsics[:, 2] * (1.0 / (size - 1) + 1.0)
+        rows.append(row)
+    plane = tf.stack([*rows, intrinsics[:, 2]], axis=1)
+    nought = tf.concat([zero, zero, zero], axis=1)
+    camera_mat = tf.concat([tf.concat([plane, nought], axis=-1), last], axis=1)
+    return camera_mat, tf.concat([world, last], axis=1)
+
+
 def distort_points(points: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:
     """Bends image points as a lens does: OpenCV's radial and tangential distortion.
 

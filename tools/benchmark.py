@@ -22,6 +22,7 @@ from absl import flags
 
 from tfrender import checks, io
 from tools import (
+    benchmark_dvr,
     benchmark_mesh_reconstruction,
     benchmark_rasterize,
     benchmark_rendernet,
@@ -30,6 +31,7 @@ from tools import (
 
 FLAGS = flags.FLAGS
 SUITES = {
+    "dvr": benchmark_dvr.workloads,
     "rendernet": benchmark_rendernet.workloads,
     "mesh_reconstruction": benchmark_mesh_reconstruction.workloads,
 }

@@ -1,11 +1,19 @@
-r"""Renders a voxel model or a mesh with an exported RenderNet, as its demo did.
+r"""Renders with an exported model: a RenderNet, as its demo did, or a field (DVR).
 
     python -m tools.render --voxel_path=chair.binvox --azimuth=250 --elevation=60
     python -m tools.render --voxel_path=chair.obj --rotate --render_dir=turntable
 
-One PNG, or with --rotate 72 of them (azimuth 0, 5 ... 355) and an animated GIF. Names
-carry pose and light: 000_chair_pose_250.000000_60.000000_3.300000_light_....png.
-Elevations are polar angles from straight above: 0 looks down, 90 at the horizon.
+A RenderNet draws a voxel model or a mesh: one PNG, or with --rotate 72 of them (azimuth
+0, 5 ... 355) and an animated GIF. Names carry pose and light:
+000_chair_pose_250.000000_60.000000_3.300000_light_....png. Elevations are polar angles
+from straight above: 0 looks down, 90 at the horizon.
+
+    python -m tools.render --model=RUN/saved_model --output=all --image_size=480,640
+    python -m tools.render --model=RUN/saved_model --camera_path=scene/cameras.npz
+
+A field is seen from an orbit, from the cameras of a DVR scene or from those of a .json
+file (see tools.camera_paths): 000_rgb.png, 000_depth.png, 000_normal.png and so on and
+a GIF of each kind. Elevations of an orbit are above the horizon.
 """
 
 import math
@@ -20,7 +28,7 @@ from absl import flags
 from datasets.rendernet.names import MAX_RADIUS, MIN_RADIUS
 from tfrender import geometry, io
 from tfrender.export import inspect, saved_model
-from tools import cli, progress
+from tools import cli, progress, render_field
 
 DEFAULT_MODEL = "saved_models/rendernet_phong"
 DEFAULT_OBJECT = "tfrender/assets/meshes/chair/scopia_silla_teca.obj"
@@ -28,6 +36,11 @@ TURNTABLE = tuple(range(0, 360, 5))
 LARGEST_BATCH = 8  # a picture of 512 x 512 takes a third of a gigabyte on its way
 _USUAL_RADIUS = (2.5, 4.5)
 _FPS = 20.0
+# Flags that a RenderNet alone has.
+_OWN_FLAGS = (
+    *("voxel_path", "light_azimuth", "light_elevation", "radius", "rotate"),
+    "save_normals",
+)
 
 FLAGS = flags.FLAGS
 
@@ -62,9 +75,14 @@ def define_flags() -> None:
     """Defines the flags; not at import, because names are global to a process."""
     default = View()
     flags.DEFINE_string("voxel_path", DEFAULT_OBJECT, "A .binvox file or a mesh.")
-    flags.DEFINE_float("azimuth", default.azimuth, "Of the camera, degrees.")
     flags.DEFINE_float(
-        "elevation", default.elevation, "Polar angle of the camera from +Y, 0 to 180."
+        "azimuth", None, "Of the camera, degrees; 250. Of a field's first view; 0."
+    )
+    flags.DEFINE_float(
+        "elevation",
+        None,
+        "Polar angle of the camera from +Y, 0 to 180; 60. Of a field: above the "
+        "horizon, -90 to 90; 30.",
     )
     flags.DEFINE_float(
         "light_azimuth", default.light_azimuth, "Degrees; 270 is behind the camera."
@@ -78,8 +96,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model", DEFAULT_MODEL, "SavedModel folder, or a folder of numbered ones."
     )
-    flags.DEFINE_boolean("gif", True, "With --rotate: an animated GIF too.")
+    flags.DEFINE_boolean("gif", True, "Of several views: an animated GIF too.")
     flags.DEFINE_boolean("save_normals", False, "Write the normal maps too.")
+    render_field.define_flags()
 
 
 def check_view(view: View) -> None:
@@ -326,17 +345,33 @@ def _note(text: str) -> None:
     print(f"note: {text}.", file=sys.stderr)
 
 
+def _refuse(names: Sequence[str], system: str) -> None:
+    """Refuses flags of the other system, which would be ignored in silence."""
+    for name in names:
+        if FLAGS[name].present:
+            raise ValueError(
+                f"--{name}: is of no use to {system}, which this model is."
+            )
+
+
 def main() -> None:
     """Reads the flags, renders, says what was written."""
-    written = render(
-        FLAGS.voxel_path,
-        FLAGS.model,
-        View(**{name: FLAGS[name].value for name in View._fields}),
-        FLAGS.render_dir,
-        FLAGS.rotate,
-        FLAGS.gif,
-        FLAGS.save_normals,
-    )
+    folder = model_folder(FLAGS.model)
+    if render_field.is_field(folder):
+        _refuse(_OWN_FLAGS, "a field")
+        written = render_field.render_from_flags(folder)
+    else:
+        _refuse(render_field.OWN_FLAGS, "a RenderNet")
+        given = {name: FLAGS[name].value for name in View._fields}
+        written = render(
+            FLAGS.voxel_path,
+            folder,
+            View(**{name: v for name, v in given.items() if v is not None}),
+            FLAGS.render_dir,
+            FLAGS.rotate,
+            FLAGS.gif,
+            FLAGS.save_normals,
+        )
     if len(written) == 1:
         print(f"wrote {written[0]}")
     else:

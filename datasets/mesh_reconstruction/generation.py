@@ -214,11 +214,8 @@ def draw_views(soup: Soup, supersample: int = 4) -> np.ndarray:
         uint8 [24, 64, 64, 4] RGBA, red, green and blue multiplied by alpha.
     """
     side = views.IMAGE_SIZE * supersample
-    size = _bucket(len(soup.corners))
-    vertices = np.zeros([size * 3, 3], np.float32)
-    vertices[: 3 * len(soup.corners)] = soup.corners.reshape(-1, 3)
-    faces = np.full([size, 3], -1, np.int32)
-    faces[: len(soup.corners)] = np.arange(3 * len(soup.corners)).reshape(-1, 3)
+    vertices, faces = padded_triangles(soup)
+    size = len(faces)
     # A divisor of the 24, so that one program serves all calls of a size.
     most = max(1, _FACES_A_CALL // size)
     together = views.VIEWS
@@ -230,19 +227,41 @@ def draw_views(soup: Soup, supersample: int = 4) -> np.ndarray:
         seen = rasterize_mesh(
             tf.constant(vertices)[tf.newaxis], tf.constant(faces), camera, (side, side)
         )
-        samples = _shaded(soup, camera, seen)
+        samples = shade_samples(soup, camera, seen)
         mean = average_samples(tf.constant(samples), supersample).numpy()
         pictures.append(np.rint(mean * 255.0).astype(np.uint8))
     return np.concatenate(pictures)
 
 
-def _bucket(faces: int) -> int:
-    """Rounds a number of faces up to a power of four: few programs are compiled."""
-    return 4 ** max(4, math.ceil(math.log(faces, 4) - 1e-9))
+def padded_triangles(soup: Soup) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles as a mesh whose size is a power of four: few programs are compiled.
+
+    Args:
+        soup: F triangles.
+
+    Returns:
+        vertices float32 [3 P, 3] and faces int32 [P, 3], P at least F; -1 is padding.
+    """
+    count = len(soup.corners)
+    size = 4 ** max(4, math.ceil(math.log(count, 4) - 1e-9))
+    vertices = np.zeros([size * 3, 3], np.float32)
+    vertices[: 3 * count] = soup.corners.reshape(-1, 3)
+    faces = np.full([size, 3], -1, np.int32)
+    faces[:count] = np.arange(3 * count).reshape(-1, 3)
+    return vertices, faces
 
 
-def _shaded(soup: Soup, camera, seen) -> np.ndarray:
-    """Colour and coverage of every sample, float32 [B, H, W, 4], 0 where empty."""
+def shade_samples(soup: Soup, camera, seen) -> np.ndarray:
+    """Colours every sample; see `draw_views` for the light.
+
+    Args:
+        soup: F triangles.
+        camera: `cameras.Camera` of batch B.
+        seen: `Fragments` of `padded_triangles`, [B, H, W].
+
+    Returns:
+        float32 [B, H, W, 4], colour and coverage, 0 where empty.
+    """
     mask = seen.mask.numpy()
     view = np.nonzero(mask)[0]
     face = seen.face_index.numpy()[mask]

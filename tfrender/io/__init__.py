@@ -1,4 +1,4 @@
-"""Readers and writers: meshes, voxel grids, images, archives.
+"""Readers and writers: meshes, voxel grids, images, depth maps, arrays, archives.
 
 A reader returns a valid object or raises `FileNotFoundError`, `FormatError` (wrong
 bytes) or `LimitError` (too large), with the path in the message. A writer leaves a
@@ -6,6 +6,7 @@ complete file under the final name, or none.
 """
 
 from tfrender.io.archives import extract_tar, iter_tar, write_tar
+from tfrender.io.arrays import read_npy, read_npz
 from tfrender.io.atomic import build_directory, write_file
 from tfrender.io.binvox import (
     Binvox,
@@ -13,6 +14,12 @@ from tfrender.io.binvox import (
     encode_binvox,
     read_binvox,
     write_binvox,
+)
+from tfrender.io.depth_maps import (
+    DEPTH_SUFFIXES,
+    clean_depth,
+    read_depth,
+    write_depth_exr,
 )
 from tfrender.io.errors import FormatError, LimitError
 from tfrender.io.images import (
@@ -34,6 +41,7 @@ from tfrender.io.meshes import (
 )
 
 __all__ = [
+    "DEPTH_SUFFIXES",
     "MESH_SUFFIXES",
     "Binvox",
     "FormatError",
@@ -41,6 +49,7 @@ __all__ = [
     "Material",
     "Mesh",
     "build_directory",
+    "clean_depth",
     "decode_binvox",
     "decode_image",
     "encode_binvox",
@@ -48,13 +57,17 @@ __all__ = [
     "iter_tar",
     "load_mesh",
     "read_binvox",
+    "read_depth",
     "read_image",
+    "read_npy",
+    "read_npz",
     "remove_coincident_faces",
     "save_mesh",
     "tile_images",
     "to_uint8",
     "validate_mesh",
     "write_binvox",
+    "write_depth_exr",
     "write_file",
     "write_gif",
     "write_png",

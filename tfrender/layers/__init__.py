@@ -2,6 +2,7 @@
 
 from tfrender.layers.convolution import ChannelPReLU, ConvUnit, ResidualBlock
 from tfrender.layers.corner_aligned_renderer import CornerAlignedRenderer
+from tfrender.layers.implicit_surface_renderer import ImplicitSurfaceRenderer
 from tfrender.layers.mesh_layer import MeshLayer
 from tfrender.layers.mesh_renderer import MeshRenderer
 from tfrender.layers.neural_mesh_renderer import NeuralMeshRenderer
@@ -15,6 +16,7 @@ __all__ = [
     "ChannelPReLU",
     "ConvUnit",
     "CornerAlignedRenderer",
+    "ImplicitSurfaceRenderer",
     "MeshLayer",
     "MeshRenderer",
     "NeuralMeshRenderer",

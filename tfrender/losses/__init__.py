@@ -17,15 +17,30 @@ from tfrender.losses.style import (
     masked_gram,
     style_loss,
 )
+from tfrender.losses.volumetric import (
+    Draws,
+    Views,
+    VolumetricSettings,
+    Weights,
+    compare_views,
+    draw,
+    volumetric_losses,
+)
 
 __all__ = [
     "ChamferDistance",
     "CrossEntropySum",
+    "Draws",
     "SilhouetteIoU",
+    "Views",
+    "VolumetricSettings",
+    "Weights",
     "chamfer_loss",
+    "compare_views",
     "cotangent_laplacian_loss",
     "covered_total_variation",
     "cross_entropy_sum",
+    "draw",
     "edge_length_loss",
     "edge_length_variance",
     "flatten_loss",
@@ -36,4 +51,5 @@ __all__ = [
     "style_loss",
     "two_view_losses",
     "uniform_laplacian_loss",
+    "volumetric_losses",
 ]

@@ -1,6 +1,9 @@
 """Keras models of the systems, with named presets."""
 
+from tfrender.models.dvr import DVR
+from tfrender.models.image_encoders import image_encoder
 from tfrender.models.mesh_reconstructor import MeshReconstructor
+from tfrender.models.occupancy_field import OccupancyField
 from tfrender.models.rendernet import RenderNet, shader_network
 from tfrender.models.shape_autoencoder import shape_decoder
 from tfrender.models.textured_rendernet import (
@@ -10,9 +13,12 @@ from tfrender.models.textured_rendernet import (
 )
 
 __all__ = [
+    "DVR",
     "MeshReconstructor",
+    "OccupancyField",
     "RenderNet",
     "TexturedRenderNet",
+    "image_encoder",
     "shader_network",
     "shape_decoder",
     "texture_decoder",

@@ -2,9 +2,12 @@
 
 from tfrender.ops.antialias import antialias, antialias_silhouette
 from tfrender.ops.edge_gradient import edge_gradient
+from tfrender.ops.field_query import FieldQuery
 from tfrender.ops.forms import default_form
 from tfrender.ops.image_shading import render_styles
+from tfrender.ops.implicit_depth import implicit_depth
 from tfrender.ops.interpolate import interpolate, interpolate_corners
+from tfrender.ops.march_rays import MarchSettings, RayHits, march_rays
 from tfrender.ops.mipmaps import build_mipmaps, texture_footprint
 from tfrender.ops.nearest_points import Nearest, nearest_points
 from tfrender.ops.neural_rasterize import (
@@ -27,6 +30,7 @@ from tfrender.ops.rasterize import (
     rasterize_layers,
     rasterize_mesh,
 )
+from tfrender.ops.ray_cube import CubeSpan, ray_cube
 from tfrender.ops.resample_volume import resample_volume
 from tfrender.ops.sample_texture import (
     border_centered_uv,
@@ -70,13 +74,17 @@ from tfrender.ops.voxelize_triangles import published_voxels, voxelize_triangles
 
 __all__ = [
     "AmbientLight",
+    "CubeSpan",
     "DirectionalLight",
+    "FieldQuery",
     "Fragments",
+    "MarchSettings",
     "Material",
     "Nearest",
     "NeuralFragments",
     "NeuralImages",
     "PointLight",
+    "RayHits",
     "SoftBlend",
     "SoftImages",
     "SoftModes",
@@ -94,9 +102,11 @@ __all__ = [
     "edge_gradient",
     "foreground_mask",
     "guarded_unit",
+    "implicit_depth",
     "interpolate",
     "interpolate_corners",
     "light_direction",
+    "march_rays",
     "nearest_points",
     "neural_images",
     "neural_rasterize",
@@ -107,6 +117,7 @@ __all__ = [
     "rasterize",
     "rasterize_layers",
     "rasterize_mesh",
+    "ray_cube",
     "render_styles",
     "resample_volume",
     "sample_texels",

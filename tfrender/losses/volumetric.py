@@ -1,0 +1,452 @@
+"""Losses of Differentiable Volumetric Rendering (Niemeyer et al., CVPR 2020).
+
+A step draws pixels and points (`draw`), finds the surface behind the pixels
+(`ops.implicit_surface`) and compares (`volumetric_losses`). Sections 3.3 of the paper
+and the published code, whose sums run over all rays of a picture: the scale of a loss
+grows with their number unless `reduction` is "mean".
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfrender import cameras, checks
+from tfrender.ops.field_normals import STEP, central_normals, unit_gradient
+from tfrender.ops.field_query import FieldQuery
+from tfrender.ops.forms import resolve
+from tfrender.ops.implicit_surface import (
+    Surface,
+    SurfaceSettings,
+    implicit_surface,
+    scatter,
+    select,
+)
+from tfrender.ops.sample_rays import look_up_pixels, sample_on_rays, sample_pixels
+
+REDUCTIONS = ("sum", "mean")
+DEPTH_LOSSES = ("planar", "points")
+NORMALS = ("analytic", "central")
+
+
+class Weights(NamedTuple):
+    """Weights of the terms; a term of weight 0 is not computed."""
+
+    rgb: float = 1.0
+    depth: float = 0.0
+    normal: float = 0.05
+    freespace: float = 1.0
+    occupied: float = 1.0
+    image_gradients: float = 0.0
+    sparse_depth: float = 0.0
+
+
+class VolumetricSettings(NamedTuple):
+    """Everything about the losses but the shape and the data.
+
+    Attributes:
+        weights: of the terms.
+        reduction: "sum" over the rays of a picture, or "mean" over the selected rays
+            of the whole batch.
+        patch_size: side of the square patches that pixels are drawn in.
+        continuous: patches begin anywhere, not at pixel centres.
+        depth_loss: "planar" |depth - target|, or "points", distance of the points.
+        always_freespace: False takes background rays only where the shape is in the
+            way.
+        use_cube: points are drawn inside the cube, where rays meet it.
+        outside_far: depth up to which they are drawn elsewhere.
+        occupancy_normal: points behind the silhouette are drawn around the middle.
+        occupied_at_depth: where a depth has a weight, points behind the silhouette lie
+            there, as published; False draws them like the others, which finds thin
+            shapes more surely.
+        normals: "analytic", or by "central" differences, as published, which take
+            five times the time for nearly the same numbers.
+        occupied_half_size: of the cube in which points behind the silhouette are drawn.
+    """
+
+    weights: Weights = Weights()
+    reduction: str = "sum"
+    patch_size: int = 1
+    continuous: bool = False
+    depth_loss: str = "planar"
+    always_freespace: bool = True
+    use_cube: bool = True
+    outside_far: float = 2.4
+    occupancy_normal: bool = False
+    occupied_at_depth: bool = True
+    normals: str = "analytic"
+    occupied_half_size: float = 0.5
+
+    def check(self) -> None:
+        """Raises ValueError for a setting that is not known."""
+        checks.one_of("reduction", self.reduction, REDUCTIONS)
+        checks.one_of("depth_loss", self.depth_loss, DEPTH_LOSSES)
+        checks.one_of("normals", self.normals, NORMALS)
+
+
+class Views(NamedTuple):
+    """Pictures with cameras, and what is known of each pixel.
+
+    Attributes:
+        camera: of batch B.
+        image: [B, H, W, 3].
+        mask: [B, H, W, 1], above one half on the object.
+        depth: [B, H, W, 1] planar depth, 0 where it is not known; None without.
+        hull_depth: the same, of the visual hull: a place where the object may well be.
+        sparse: dict of points with known depth, "pixels" [B, M, 2], "points" [B, M, 3],
+            "depth" [B, M] and "mask" [B, M]; None without.
+    """
+
+    camera: cameras.Camera
+    image: tf.Tensor
+    mask: tf.Tensor
+    depth: tf.Tensor | None = None
+    hull_depth: tf.Tensor | None = None
+    sparse: dict | None = None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return tuple(self.image.shape[1:3])
+
+
+class Draws(NamedTuple):
+    """The random part of a step.
+
+    Attributes:
+        pixels: [B, N, 2] (x, y) in pixels.
+        free_points: [B, N, 3] on the rays; used behind background pixels.
+        occupied_points: [B, N, 3]; used behind pixels of the object.
+        offsets: [B, N, 3] to a neighbour of each surface point.
+    """
+
+    pixels: tf.Tensor
+    free_points: tf.Tensor
+    occupied_points: tf.Tensor
+    offsets: tf.Tensor
+
+
+def draw(
+    seed: tf.Tensor,
+    views: Views,
+    rays: int,
+    settings: VolumetricSettings,
+    half_size: float = 0.55,
+) -> Draws:
+    """Draws the pixels and points of a step.
+
+    Args:
+        seed: [2] integers.
+        views: the pictures.
+        rays: N, pixels a picture; see `ops.sample_pixels`.
+        settings: of the losses.
+        half_size: of the cube that rays are marched in.
+
+    Returns:
+        Draws. Where a hull depth is known (or a depth, and it has a weight), points
+        behind the silhouette lie exactly there.
+    """
+    settings.check()
+    # Every draw has a seed of its own.
+    keys = [tf.stack([seed[0], 8 * seed[1] + i]) for i in range(4)]
+    pixels = sample_pixels(
+        keys[0],
+        tf.shape(views.image)[0],
+        rays,
+        views.image_size,
+        patch_size=settings.patch_size,
+        continuous=settings.continuous,
+    )
+    origins, directions = cameras.pixel_rays(views.camera, pixels, views.image_size)
+    common = {"outside_far": settings.outside_far, "use_cube": settings.use_cube}
+    free = sample_on_rays(keys[1], origins, directions, half_size, **common)
+    occupied = sample_on_rays(
+        keys[2],
+        origins,
+        directions,
+        settings.occupied_half_size,
+        normal=settings.occupancy_normal,
+        **common,
+    )
+    known = views.hull_depth
+    if known is None and settings.weights.depth and settings.occupied_at_depth:
+        known = views.depth
+    if known is not None:
+        depth = look_up_pixels(known, pixels)  # [B, N, 1]
+        occupied = tf.where(depth > 0.0, origins + depth * directions, occupied)
+    offsets = tf.random.stateless_uniform(tf.shape(free), keys[3], -0.5, 0.5)
+    return Draws(pixels, free, tf.stop_gradient(occupied), STEP * offsets)
+
+
+def volumetric_losses(
+    query: FieldQuery,
+    views: Views,
+    draws: Draws,
+    settings: VolumetricSettings | None = None,
+    surface_settings: SurfaceSettings | None = None,
+    form: str | None = None,
+) -> tuple[dict[str, tf.Tensor], Surface]:
+    """Compares a shape with pictures at drawn pixels.
+
+    Args:
+        query: the shape; see `ops.field_query.query`.
+        views: the pictures.
+        draws: see `draw`.
+        settings: VolumetricSettings; None takes its defaults.
+        surface_settings: SurfaceSettings; None takes its defaults.
+        form: see `ops.forms`.
+
+    Returns:
+        the weighted terms, name -> [B]; their sum is the loss. "rgb" |colour - image|
+        on rays that meet the shape inside the mask; "depth" and "normal" on the same
+        rays and on all that meet the shape; "freespace" and "occupied" cross
+        entropies on background rays and on rays inside the mask that meet nothing;
+        "image_gradients" on whole patches; "sparse_depth". And the surface.
+
+    Gradient: exact to the field but for masks and drawn points. Finite for a shape
+    that no ray meets. Memory: a few evaluations of the field for every ray.
+    """
+    settings = settings or VolumetricSettings()
+    settings.check()
+    surface_settings = surface_settings or SurfaceSettings()
+    form = resolve(form)
+    weights = settings.weights
+    pixels = draws.pixels
+    origins, directions = cameras.pixel_rays(views.camera, pixels, views.image_size)
+    colored = bool(weights.rgb or weights.image_gradients)
+    surface = implicit_surface(
+        query, origins, directions, surface_settings, colors=colored, form=form
+    )
+    read = functools.partial(look_up_pixels, legacy=surface_settings.legacy)
+    inside = read(views.mask, pixels)[..., 0] > 0.5  # [B, N]
+    sums = _Sums(surface.mask, settings.reduction)
+    terms = {}
+    on_object = tf.logical_and(
+        surface.valid, tf.gather(tf.reshape(inside, [-1]), surface.ray)
+    )
+    if colored:
+        colors = tf.sigmoid(surface.logits)
+        target = read(views.image, pixels)
+        if weights.rgb:
+            near = tf.gather(tf.reshape(target, [-1, 3]), surface.ray)
+            error = tf.reduce_sum(tf.abs(colors - near), axis=-1)
+            terms["rgb"] = weights.rgb * sums.of(error, surface.item, on_object)
+        if weights.image_gradients:
+            terms["image_gradients"] = weights.image_gradients * _image_gradients(
+                surface, colors, target, inside, settings.patch_size
+            )
+    if weights.depth:
+        if views.depth is None:
+            raise ValueError(
+                "`views.depth` must hold depths for a depth loss; got None."
+            )
+        depth = tf.reshape(read(views.depth, pixels), [-1])
+        error, known = _depth_error(surface, (origins, directions), depth, settings)
+        terms["depth"] = weights.depth * sums.of(
+            error, surface.item, tf.logical_and(on_object, known)
+        )
+    if weights.normal:
+        terms["normal"] = weights.normal * _normal_smoothness(
+            query, surface, draws.offsets, sums, settings.normals
+        )
+    if weights.freespace or weights.occupied:
+        terms |= _occupancy_terms(
+            query,
+            surface,
+            inside,
+            draws,
+            (origins, directions),
+            (settings, surface_settings, form),
+        )
+    if weights.sparse_depth:
+        terms["sparse_depth"] = weights.sparse_depth * _sparse_depth(
+            query, views, settings, surface_settings, form
+        )
+    return terms, surface
+
+
+def compare_views(
+    views: Views, pixels: tf.Tensor, surface: Surface
+) -> dict[str, tf.Tensor]:
+    """Measures of masks, colours and depth at some pixels, the background white.
+
+    Args:
+        views: the pictures, on white.
+        pixels: [B, N, 2] (x, y) that the surface was found at.
+        surface: see `ops.implicit_surface`.
+
+    Returns:
+        dict of [B]: "mask_iou" (1 where both are empty); "mask_intersection", share of
+        equal pixels; with colours "psnr" in dB over all N pixels and "rgb_error", mean
+        |difference| over the three channels where both masks agree; with a depth
+        "depth_error", mean |difference| where it is known. Means over nothing are 0.
+
+    Gradient: none.
+    """
+    inside = look_up_pixels(views.mask, pixels)[..., 0] > 0.5
+    drawn = surface.mask
+    count = functools.partial(tf.math.count_nonzero, axis=1, dtype=tf.float32)
+    both, either = tf.logical_and(inside, drawn), tf.logical_or(inside, drawn)
+    share = count(both) / tf.maximum(count(either), 1.0)
+    equal = tf.cast(tf.equal(inside, drawn), tf.float32)
+    found = {
+        "mask_iou": tf.where(count(either) > 0.0, share, 1.0),
+        "mask_intersection": tf.reduce_mean(equal, axis=1),
+    }
+    shape = tf.unstack(tf.shape(inside))
+
+    def mean(values, selected):
+        total = tf.reduce_sum(tf.where(selected, values, 0.0), axis=1)
+        return total / tf.maximum(count(selected), 1.0)
+
+    if surface.logits is not None:
+        colors = scatter(surface.ray, surface.valid, tf.sigmoid(surface.logits), shape)
+        colors = tf.where(drawn[..., tf.newaxis], colors, 1.0)
+        error = colors - look_up_pixels(views.image, pixels)
+        square = tf.reduce_mean(error**2, axis=[1, 2])
+        found["psnr"] = -10.0 / math.log(10.0) * tf.math.log(square + 1e-10)
+        found["rgb_error"] = mean(tf.reduce_mean(tf.abs(error), axis=-1), both)
+    if views.depth is not None:
+        known = look_up_pixels(views.depth, pixels)[..., 0]
+        depth = scatter(surface.ray, surface.valid, surface.depth, shape)
+        found["depth_error"] = mean(
+            tf.abs(depth - known), tf.logical_and(both, known > 0.0)
+        )
+    return {name: tf.stop_gradient(value) for name, value in found.items()}
+
+
+class _Sums:
+    """Adds values of selected rays up, one number for each item of the batch."""
+
+    def __init__(self, like, reduction):
+        self._batch, self._mean = tf.shape(like)[0], reduction == "mean"
+
+    def of(self, values, item, selected, mean=None):
+        """[B] of values [n], their items and which count; `mean` False: always sums."""
+        values = tf.where(selected, values, 0.0)
+        total = tf.math.unsorted_segment_sum(values, item, self._batch)
+        if self._mean if mean is None else mean:
+            count = tf.math.count_nonzero(selected, dtype=tf.float32)
+            total /= tf.maximum(count, 1.0)
+        return total
+
+
+def _length(vectors):
+    """Length of vectors, with no gradient at 0."""
+    square = tf.reduce_sum(vectors**2, axis=-1)
+    none = square <= 0.0
+    return tf.where(none, 0.0, tf.sqrt(tf.where(none, 1.0, square)))
+
+
+def _depth_error(surface, rays, depth, settings):
+    """Errors [n] of the surface's depth, and where the depth is known."""
+    target = tf.gather(depth, surface.ray)
+    if settings.depth_loss == "planar":
+        return tf.abs(surface.depth - target), target > 0.0
+    origin, direction = (
+        tf.gather(tf.reshape(array, [-1, 3]), surface.ray) for array in rays
+    )
+    there = origin + target[:, tf.newaxis] * direction
+    return _length(surface.points - tf.stop_gradient(there)), target > 0.0
+
+
+def _normal_smoothness(query, surface, offsets, sums, normals):
+    """|n(p) - n(p + offset)| on all rays that meet the surface; always a sum."""
+    offset = tf.gather(tf.reshape(offsets, [-1, 3]), surface.ray)
+    points = tf.stop_gradient(surface.points)
+    beside = points + offset
+    if normals == "central":
+        first = central_normals(query, points, surface.item)
+        second = central_normals(query, beside, surface.item)
+    else:
+        first = unit_gradient(surface.gradient)
+        second = unit_gradient(query.occupancy_and_gradient(beside, surface.item)[1])
+    return sums.of(_length(first - second), surface.item, surface.valid, mean=False)
+
+
+def _image_gradients(surface, colors, target, inside, size):
+    """Differences of neighbours in the picture, in patches that lie on the object."""
+    if size < 2:
+        raise ValueError(
+            f"`patch_size` must be 2 or more for image gradients; got {size}."
+        )
+    batch = tf.shape(inside)[0]
+    drawn = scatter(surface.ray, surface.valid, colors, tf.unstack(tf.shape(inside)))
+    whole = tf.logical_and(inside, surface.mask)
+    patches = [batch, -1, size, size]
+    whole = tf.reduce_all(tf.reshape(whole, patches), axis=[2, 3])  # [B, P]
+    differences = []
+    for picture in (target, drawn):
+        patch = tf.reshape(picture, [*patches, 3])  # x before y
+        corner = patch[:, :, 0, 0]
+        pair = patch[:, :, 1, 0] - corner, patch[:, :, 0, 1] - corner
+        differences.append(tf.stack(pair, axis=-1))  # [B, P, 3, 2]
+    error = tf.reduce_sum(_length(differences[0] - differences[1]), axis=-1)
+    return tf.reduce_sum(tf.where(whole, error, 0.0), axis=1)
+
+
+def _occupancy_terms(query, surface, inside, draws, rays, modes):
+    """Cross entropies where the shape should be empty, and where it should be full."""
+    settings, surface_settings, form = modes
+    weights = settings.weights
+    shape = tf.unstack(tf.shape(inside))
+    seen = scatter(surface.ray, surface.valid, tf.stop_gradient(surface.points), shape)
+    free_points = tf.where(surface.mask[..., tf.newaxis], seen, draws.free_points)
+    background = tf.logical_not(inside)
+    if not settings.always_freespace:
+        background = tf.logical_and(background, surface.mask)
+    missing = tf.logical_and(inside, tf.logical_not(surface.mask))
+    groups = [
+        ("freespace", background, free_points, 0.0),
+        ("occupied", missing, draws.occupied_points, 1.0),
+    ]
+    if not surface_settings.legacy:
+        # A shape that reaches the border of the cube hides everything behind it.
+        first = rays[0] + surface.near[..., tf.newaxis] * rays[1]
+        groups.append(("border", surface.starts_inside, first, 0.0))
+    points, items, labels, parts = [], [], [], []
+    item = tf.repeat(tf.range(shape[0]), shape[1])
+    for name, mask, where, label in groups:
+        index, valid = select(mask, form)
+        points.append(tf.gather(tf.reshape(where, [-1, 3]), index))
+        items.append(tf.gather(item, index))
+        labels.append(tf.fill(tf.shape(index), label))
+        parts.append((name, valid))
+    logits = query.occupancy(tf.concat(points, axis=0), tf.concat(items, axis=0))
+    errors = tf.nn.sigmoid_cross_entropy_with_logits(tf.concat(labels, axis=0), logits)
+    errors = tf.split(errors, [tf.size(valid) for _, valid in parts])
+    sums = _Sums(inside, settings.reduction)
+    found = {
+        name: sums.of(error, item, valid)
+        for (name, valid), error, item in zip(parts, errors, items, strict=True)
+    }
+    free = found["freespace"] + found.get("border", 0.0)
+    return {
+        "freespace": weights.freespace * free,
+        "occupied": weights.occupied * found["occupied"],
+    }
+
+
+def _sparse_depth(query, views, settings, surface_settings, form):
+    """Errors at points whose depth is known, one ray each."""
+    sparse = views.sparse
+    if sparse is None:
+        raise ValueError(
+            "`views.sparse` must hold points for a sparse depth loss; got None."
+        )
+    origins, directions = cameras.pixel_rays(
+        views.camera, sparse["pixels"], views.image_size
+    )
+    surface = implicit_surface(
+        query, origins, directions, surface_settings, colors=False, form=form
+    )
+    if settings.depth_loss == "planar":
+        target = tf.gather(tf.reshape(sparse["depth"], [-1]), surface.ray)
+        error = tf.abs(surface.depth - target)
+    else:
+        target = tf.gather(tf.reshape(sparse["points"], [-1, 3]), surface.ray)
+        error = _length(surface.points - target)
+    real = tf.gather(tf.reshape(sparse["mask"], [-1]), surface.ray) > 0.5
+    sums = _Sums(surface.mask, settings.reduction)
+    return sums.of(error, surface.item, tf.logical_and(surface.valid, real))
