@@ -88,20 +88,9 @@ def _facts(name: str, setting: Setting, hits: dict) -> Callable:
 
 
 def _sphere_field(setting: Setting) -> models.OccupancyField:
-    """A field whose surface is the sphere: its last layer fitted by least squares."""
+    """A field whose surface is about a sphere."""
     field = models.OccupancyField(setting.hidden_size, code_size=setting.code_size)
-    random = np.random.default_rng(0)
-    points = random.uniform(-0.55, 0.55, (4096, 3)).astype(np.float32)
-    code = np.zeros([1, setting.code_size], np.float32) if setting.code_size else None
-    query = field.query(code)
-    features = query._last_activation(points, tf.zeros([4096], tf.int32))[0].numpy()
-    target = 10.0 * (_RADIUS - np.linalg.norm(points, axis=1))
-    design = np.hstack([features, np.ones([4096, 1], np.float32)])
-    ridge = design.T @ design + 1e-3 * np.eye(design.shape[1])
-    solution = np.linalg.solve(ridge, design.T @ target)
-    kernel, bias = field.last.get_weights()
-    kernel[:, 0], bias[0] = solution[:-1], solution[-1]
-    field.last.set_weights([kernel, bias])
+    field.begin_as_sphere(_RADIUS)
     return field
 
 

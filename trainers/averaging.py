@@ -34,11 +34,8 @@ def averaged(
     if not inner.use_ema or not inner.built or int(inner.iterations) == 0:
         yield
         return
-    pairs = list(
-        zip(
-            inner._trainable_variables, inner._model_variables_moving_average, strict=True
-        )
-    )
+    means = inner._model_variables_moving_average
+    pairs = list(zip(inner._trainable_variables, means, strict=True))
     kept = [variable.numpy() for variable, _ in pairs]
     for variable, mean in pairs:
         variable.assign(mean.numpy())

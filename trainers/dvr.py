@@ -70,7 +70,9 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
         ),
         dataset=functools.partial(_batches, settings),
         loss=system.loss,
-        export=lambda model, folder: export_dvr.write(folder, model, image_size),
+        export=lambda model, folder: export_dvr.write(
+            folder, model, image_size, FLAGS.march_samples, FLAGS.threshold
+        ),
         metrics=system.metrics,
         images=system.images if FLAGS.colors else None,
         card=lambda: _card(settings, train),
@@ -111,6 +113,7 @@ class System:
             reduction=FLAGS.reduction,
             patch_size=FLAGS.patch_size,
             continuous=FLAGS.sample_continuous,
+            object_share=FLAGS.object_share,
             depth_loss=FLAGS.depth_loss,
             always_freespace=FLAGS.always_freespace,
             use_cube=FLAGS.use_cube_intersection,
@@ -149,7 +152,7 @@ class System:
         asked, views = self._read(model, batch, False)
         height, width = self.image_size
         count = FLAGS.eval_rays or height * width
-        settings = self.losses
+        settings = self.losses._replace(object_share=0.0)
         if count >= height * width:
             settings = settings._replace(patch_size=1, continuous=False)
             weights = settings.weights._replace(image_gradients=0.0)
@@ -217,7 +220,7 @@ def _source(model, batch):
 
 
 def _model(settings, train: records.Split):
-    overrides = {"leaky": FLAGS.leaky, "colors": FLAGS.colors}
+    overrides = {name: FLAGS[name].value for name in ("leaky", "colors", "frequencies")}
     for name in ("encoder", "code_size", "hidden_size", "blocks"):
         if FLAGS[name].value is not None:
             overrides[name] = FLAGS[name].value
@@ -228,6 +231,8 @@ def _model(settings, train: records.Split):
     if train.metadata["input_size"]:
         overrides["input_size"] = train.metadata["input_size"]
     model = models.DVR.from_preset(settings.preset, **overrides)
+    if FLAGS.initial_radius:
+        model.field.begin_as_sphere(FLAGS.initial_radius, settings.seed)
     if model.encoder is not None and model.kind != dvr.EMBEDDING:
         if not train.metadata["input_size"]:
             raise ValueError(

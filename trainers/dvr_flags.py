@@ -47,6 +47,12 @@ def _define_model(f) -> None:
     f.DEFINE_integer("hidden_size", None, "Width of the field; None: the preset's.", 1)
     f.DEFINE_integer("blocks", None, "Blocks of the field; None: the preset's.", 1)
     f.DEFINE_bool("leaky", False, "The field ends in a leaky ReLU.")
+    f.DEFINE_integer(
+        "frequencies", 0, "Octaves of sines of the coordinates; 0 as published.", 0, 16
+    )
+    flags.define_finite(
+        "initial_radius", 0.0, "Begin as a sphere of this radius; 0: by luck.", 0, 0.5
+    )
     f.DEFINE_bool("colors", True, "The field has colours.")
     f.DEFINE_string(
         "pretrained_path", None, "Weights of the encoder: .npz or .weights.h5."
@@ -57,6 +63,9 @@ def _define_sampling(f) -> None:
     f.DEFINE_integer("rays", 1024, "Rays a picture and step.", 1)
     f.DEFINE_integer("eval_rays", 4096, "Rays a picture in evaluations; 0 is all.", 0)
     f.DEFINE_integer("patch_size", 1, "Side of the patches that rays come in.", 1)
+    flags.define_finite(
+        "object_share", 0.0, "Share of the rays drawn on or near the object.", 0, 1
+    )
     f.DEFINE_bool("sample_continuous", False, "Rays between the centres of pixels.")
     flags.define_finite("threshold", 0.5, "Occupancy of the surface.", 1e-4, 0.9999)
     f.DEFINE_integer("march_samples", 64, "Samples of a ray in the end.", 2)

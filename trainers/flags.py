@@ -43,6 +43,7 @@ class Settings:
     batch_size: int = 8
     steps: int = 1000
     learning_rate: float = 1e-4
+    ema: float = 0.0
     seed: int = 0
     resume: bool = True
     overwrite: bool = False
@@ -66,6 +67,7 @@ class Settings:
         checks.between("logical_devices", self.logical_devices, 0, 64)
         checks.between("seed", self.seed, 0, 2**31 - 1)
         checks.between("learning_rate", self.learning_rate, 0.0, 1e6)
+        checks.between("ema", self.ema, 0.0, 0.999999)
         checks.between("checkpoint_minutes", self.checkpoint_minutes, 0.0, 1e6)
         checks.one_of("strategy", self.strategy, STRATEGIES)
         checks.one_of("mixed_precision", self.mixed_precision, PRECISIONS)
@@ -183,6 +185,9 @@ def _define() -> None:
     f.DEFINE_integer("batch_size", 8, "Examples a step, all devices together.", 1)
     f.DEFINE_integer("steps", 1000, "Steps in all, those before a resume included.", 1)
     define_finite("learning_rate", 1e-4, "First learning rate.", 0.0, 1e6)
+    define_finite(
+        "ema", 0.0, "Share of the old running average of the weights; 0: none.", 0, 1
+    )
     f.DEFINE_integer("seed", 0, "Of weights, order and dropout.", 0, 2**31 - 1)
     f.DEFINE_bool("resume", True, "Continue the run found in output_dir.")
     f.DEFINE_bool("overwrite", False, "Delete the run found in output_dir.")

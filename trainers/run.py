@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrender.io import write_file
-from trainers import exporting
+from trainers import averaging, exporting
 from trainers.checkpoints import Checkpoints
 from trainers.errors import TrainingError
 from trainers.journal import EXAMPLES, Journal
@@ -46,6 +46,8 @@ class Run:
         with cluster.strategy.scope():
             self.model = experiment.model()
             self.optimizer = experiment.optimizer()
+            if settings.ema:
+                averaging.average(self.optimizer, settings.ema)
             if settings.mixed_precision == "float16":
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             if not self.model.built:
@@ -119,6 +121,10 @@ class Run:
                 f"{self.folder}: the last step could not be saved; make room on the "
                 "disk and run the same command again."
             )
+
+    def _averaged(self):
+        """The averaged weights for a while; all that others see is theirs."""
+        return averaging.averaged(self.model, self.optimizer)
 
     def _batches(self):
         """Global batches from the current step on, dealt to the devices."""
@@ -202,7 +208,8 @@ class Run:
     def _evaluate(self) -> None:
         if self.evaluated == self.step:
             return
-        metrics = self.evaluator(self._held_out(), lambda: self._decide(False)[1])
+        with self._averaged():
+            metrics = self.evaluator(self._held_out(), lambda: self._decide(False)[1])
         if metrics is None:
             self._leave()
         self.evaluated = self.step
@@ -227,7 +234,8 @@ class Run:
             return
         for batch in self._held_out().take(1):
             batch = tf.nest.map_structure(lambda x: x[:EXAMPLES], batch)
-            images = self.experiment.images(self.model, batch)
+            with self._averaged():
+                images = self.experiment.images(self.model, batch)
             self.journal.pictures(
                 self.step, {name: np.asarray(image) for name, image in images.items()}
             )
@@ -247,13 +255,19 @@ class Run:
         if self.settings.export == "best":
             metrics, step = self._restore_best()
         if self.cluster.chief:
-            target = exporting.export(
-                self.experiment,
-                self.settings,
-                self.model,
-                self.folder / "saved_model",
-                {"step": step, "devices": self.cluster.replicas, "metrics": metrics},
-            )
+            outcome = {
+                "step": step,
+                "devices": self.cluster.replicas,
+                "metrics": metrics,
+            }
+            with self._averaged():
+                target = exporting.export(
+                    self.experiment,
+                    self.settings,
+                    self.model,
+                    self.folder / "saved_model",
+                    outcome,
+                )
             self._say(f"exported {target}")
 
     def _restore_best(self) -> tuple[dict[str, float], int]:

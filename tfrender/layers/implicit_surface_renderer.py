@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfrender import cameras, checks
 from tfrender.ops.field_normals import unit_gradient
 from tfrender.ops.field_query import query
-from tfrender.ops.forms import resolve
+from tfrender.ops.forms import FORMS
 from tfrender.ops.implicit_surface import (
     SurfaceSettings,
     implicit_surface,
@@ -47,6 +47,7 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
         camera_gradients: gradients to the camera too.
         background: grey of pixels that show nothing.
         rays_per_chunk: rays whose surface is evaluated at once; bounds the memory.
+        form: see `ops.march_rays`; the XLA form evaluates all rays at once.
 
     Call arguments:
         camera: Camera of batch B.
@@ -77,6 +78,7 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
         camera_gradients=False,
         background=1.0,
         rays_per_chunk=16384,
+        form="graph",
         **kwargs,
     ):
         kwargs.setdefault("dtype", "float32")
@@ -87,6 +89,7 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
         checks.between("threshold", threshold, 1e-4, 1.0 - 1e-4)
         checks.between("padding", padding, 0.0, 100.0)
         checks.between("background", background, 0.0, 1.0)
+        checks.one_of("form", form, FORMS)
         checks.between("rays_per_chunk", rays_per_chunk, 1, 2**24)
         self.settings = {
             "image_size": self.image_size,
@@ -98,6 +101,7 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
             "camera_gradients": bool(camera_gradients),
             "background": float(background),
             "rays_per_chunk": int(rays_per_chunk),
+            "form": form,
         }
         self.surface_settings = SurfaceSettings(
             MarchSettings(int(samples), refinement, int(refinement_steps)),
@@ -136,7 +140,7 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
         batch, count = origins.shape[0], origins.shape[1]
         limit = self.settings["rays_per_chunk"]
         whole = count is not None and (batch or 1) * count <= limit
-        if whole or resolve(None) == "xla":
+        if whole or self.settings["form"] == "xla":
             return self._outputs(asked, origins, directions)
         size = tf.maximum(limit // tf.maximum(tf.shape(origins)[0], 1), 1)
         total = tf.shape(origins)[1]
@@ -166,7 +170,13 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
 
     def _outputs(self, asked, origins, directions):
         """Outputs [B, N, .] of some rays."""
-        surface = implicit_surface(asked, origins, directions, self.surface_settings)
+        surface = implicit_surface(
+            asked,
+            origins,
+            directions,
+            self.surface_settings,
+            form=self.settings["form"],
+        )
         shape = tf.unstack(tf.shape(surface.mask))
 
         def place(values):

@@ -15,7 +15,6 @@ import tensorflow as tf
 from tfrender import cameras, checks
 from tfrender.ops.field_normals import STEP, central_normals, unit_gradient
 from tfrender.ops.field_query import FieldQuery
-from tfrender.ops.forms import resolve
 from tfrender.ops.implicit_surface import (
     Surface,
     SurfaceSettings,
@@ -23,10 +22,16 @@ from tfrender.ops.implicit_surface import (
     scatter,
     select,
 )
-from tfrender.ops.sample_rays import look_up_pixels, sample_on_rays, sample_pixels
+from tfrender.ops.sample_rays import (
+    look_up_pixels,
+    sample_object_pixels,
+    sample_on_rays,
+    sample_pixels,
+)
 
 REDUCTIONS = ("sum", "mean")
 DEPTH_LOSSES = ("planar", "points")
+_OUTLINE = 4  # pixels
 NORMALS = ("analytic", "central")
 
 
@@ -51,6 +56,8 @@ class VolumetricSettings(NamedTuple):
             of the whole batch.
         patch_size: side of the square patches that pixels are drawn in.
         continuous: patches begin anywhere, not at pixel centres.
+        object_share: share of the rays that are drawn within 4 pixels of the object
+            in place of anywhere; 0 is the published sampling. Single rays only.
         depth_loss: "planar" |depth - target|, or "points", distance of the points.
         always_freespace: False takes background rays only where the shape is in the
             way.
@@ -69,6 +76,7 @@ class VolumetricSettings(NamedTuple):
     reduction: str = "sum"
     patch_size: int = 1
     continuous: bool = False
+    object_share: float = 0.0
     depth_loss: str = "planar"
     always_freespace: bool = True
     use_cube: bool = True
@@ -80,6 +88,12 @@ class VolumetricSettings(NamedTuple):
 
     def check(self) -> None:
         """Raises ValueError for a setting that is not known."""
+        checks.between("object_share", self.object_share, 0.0, 1.0)
+        if self.object_share and self.patch_size > 1:
+            raise ValueError(
+                "`object_share` must be 0 with patches; got "
+                f"{self.object_share} and `patch_size` {self.patch_size}."
+            )
         checks.one_of("reduction", self.reduction, REDUCTIONS)
         checks.one_of("depth_loss", self.depth_loss, DEPTH_LOSSES)
         checks.one_of("normals", self.normals, NORMALS)
@@ -149,15 +163,23 @@ def draw(
     """
     settings.check()
     # Every draw has a seed of its own.
-    keys = [tf.stack([seed[0], 8 * seed[1] + i]) for i in range(4)]
-    pixels = sample_pixels(
-        keys[0],
-        tf.shape(views.image)[0],
-        rays,
-        views.image_size,
-        patch_size=settings.patch_size,
-        continuous=settings.continuous,
-    )
+    keys = [tf.stack([seed[0], 8 * seed[1] + i]) for i in range(5)]
+    near = round(settings.object_share * rays)
+    parts = []
+    if near < rays:
+        parts.append(
+            sample_pixels(
+                keys[0],
+                tf.shape(views.image)[0],
+                rays - near,
+                views.image_size,
+                patch_size=settings.patch_size,
+                continuous=settings.continuous,
+            )
+        )
+    if near:
+        parts.append(sample_object_pixels(keys[4], views.mask, near, _OUTLINE))
+    pixels = tf.concat(parts, axis=1)
     origins, directions = cameras.pixel_rays(views.camera, pixels, views.image_size)
     common = {"outside_far": settings.outside_far, "use_cube": settings.use_cube}
     free = sample_on_rays(keys[1], origins, directions, half_size, **common)
@@ -185,7 +207,7 @@ def volumetric_losses(
     draws: Draws,
     settings: VolumetricSettings | None = None,
     surface_settings: SurfaceSettings | None = None,
-    form: str | None = None,
+    form: str = "graph",
 ) -> tuple[dict[str, tf.Tensor], Surface]:
     """Compares a shape with pictures at drawn pixels.
 
@@ -195,7 +217,7 @@ def volumetric_losses(
         draws: see `draw`.
         settings: VolumetricSettings; None takes its defaults.
         surface_settings: SurfaceSettings; None takes its defaults.
-        form: see `ops.forms`.
+        form: see `ops.march_rays`.
 
     Returns:
         the weighted terms, name -> [B]; their sum is the loss. "rgb" |colour - image|
@@ -210,7 +232,6 @@ def volumetric_losses(
     settings = settings or VolumetricSettings()
     settings.check()
     surface_settings = surface_settings or SurfaceSettings()
-    form = resolve(form)
     weights = settings.weights
     pixels = draws.pixels
     origins, directions = cameras.pixel_rays(views.camera, pixels, views.image_size)
@@ -397,6 +418,10 @@ def _occupancy_terms(query, surface, inside, draws, rays, modes):
     if not settings.always_freespace:
         background = tf.logical_and(background, surface.mask)
     missing = tf.logical_and(inside, tf.logical_not(surface.mask))
+    if surface_settings.outside_range is None:
+        # Beyond the cube nothing is ever drawn.
+        background = tf.logical_and(background, surface.marched)
+        missing = tf.logical_and(missing, surface.marched)
     groups = [
         ("freespace", background, free_points, 0.0),
         ("occupied", missing, draws.occupied_points, 1.0),

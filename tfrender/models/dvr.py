@@ -39,6 +39,7 @@ class DVR(keras.Model):
         code_size: width of the code; 0 without an encoder.
         colors: False is a shape without colours.
         leaky: see `OccupancyField`.
+        frequencies: see `OccupancyField`.
         encoder: "none" for one object, "embedding" for a learned code of each of
             `objects` objects, or a kind of `models.image_encoders`.
         input_size: side of the encoder's square pictures.
@@ -62,6 +63,7 @@ class DVR(keras.Model):
         code_size=0,
         colors=True,
         leaky=False,
+        frequencies=0,
         encoder="none",
         input_size=224,
         objects=0,
@@ -82,13 +84,14 @@ class DVR(keras.Model):
             "code_size": int(code_size),
             "colors": bool(colors),
             "leaky": bool(leaky),
+            "frequencies": int(frequencies),
             "encoder": encoder,
             "input_size": int(input_size),
             "objects": int(objects),
         }
         self.code_size, self.input_size = int(code_size), int(input_size)
         self.field = OccupancyField(
-            hidden_size, blocks, code_size, colors, leaky, name="field"
+            *(hidden_size, blocks, code_size, colors, leaky, frequencies), name="field"
         )
         self.kind, self.encoder = encoder, None
         if encoder == EMBEDDING:

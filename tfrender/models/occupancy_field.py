@@ -13,6 +13,8 @@ from tfrender import checks
 from tfrender.ops.field_query import FieldQuery
 
 _LEAK = 0.2
+_FITTED = 4096  # points that a sphere is fitted to
+_STEEP = 10.0  # logit of occupancy a unit of distance from the sphere
 
 
 @keras.saving.register_keras_serializable(package="tfrender")
@@ -33,6 +35,9 @@ class OccupancyField(keras.Model):
         code_size: C, width of the code; 0 is a field of one object.
         colors: False leaves the three colours out.
         leaky: True ends in a leaky ReLU.
+        frequencies: L, octaves of sines and cosines of the coordinates that join them
+            at the input (Mildenhall et al., "NeRF", ECCV 2020, equation 4), for fine
+            texture and thin parts; 0 as published.
 
     Call arguments:
         points: [B, N, 3].
@@ -52,9 +57,11 @@ class OccupancyField(keras.Model):
         code_size=0,
         colors=True,
         leaky=False,
+        frequencies=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        checks.between("frequencies", frequencies, 0, 16)
         checks.between("hidden_size", hidden_size, 1, 65536)
         checks.between("blocks", blocks, 1, 1000)
         checks.between("code_size", code_size, 0, 65536)
@@ -62,7 +69,8 @@ class OccupancyField(keras.Model):
         self.code_size = int(code_size)
         self.colors, self.leaky = bool(colors), bool(leaky)
         width = self.hidden_size
-        self.first = _dense(3, width, "first")
+        self.frequencies = int(frequencies)
+        self.first = _dense(3 + 6 * self.frequencies, width, "first")
         self.code_layers = [
             _dense(self.code_size, width, f"code{i}")
             for i in range(blocks if code_size else 0)
@@ -91,6 +99,31 @@ class OccupancyField(keras.Model):
         out = 4 if self.colors else 1
         logits = tf.reshape(logits, tf.concat([shape[:-1], [out]], axis=0))
         return tf.ensure_shape(logits, [points.shape[0], points.shape[1], out])
+
+    def begin_as_sphere(self, radius: float, seed: int = 0) -> None:
+        """Changes the last layer so that the surface is about a sphere.
+
+        The first weights leave the sign of the occupancy to luck, and a ray that meets
+        nothing has no gradient of depth or colour. Least squares on random points.
+
+        Args:
+            radius: of the sphere around the origin, object space.
+            seed: of the points.
+
+        Raises:
+            ValueError: for a radius out of range.
+        """
+        checks.between("radius", radius, 1e-3, 10.0)
+        points = tf.random.stateless_uniform([_FITTED, 3], [seed, 0], -0.55, 0.55)
+        code = tf.zeros([1, self.code_size]) if self.code_size else None
+        item = tf.zeros([_FITTED], tf.int32)
+        features = self.query(code).features(points, item)
+        target = _STEEP * (radius - tf.norm(points, axis=-1, keepdims=True))
+        design = tf.concat([features, tf.ones_like(target)], axis=-1)
+        solution = tf.linalg.lstsq(design, target, l2_regularizer=1e-3)
+        kernel, bias = self.last.get_weights()
+        kernel[:, 0], bias[0] = solution[:-1, 0], solution[-1, 0]
+        self.last.set_weights([kernel, bias])
 
     def query(self, code=None) -> FieldQuery:
         """The field of a batch of codes, ready for points of mixed items.
@@ -128,6 +161,7 @@ class OccupancyField(keras.Model):
             "code_size": self.code_size,
             "colors": self.colors,
             "leaky": self.leaky,
+            "frequencies": self.frequencies,
         }
 
 
@@ -141,6 +175,10 @@ class _Query(FieldQuery):
     def logits(self, points, item):
         """See `FieldQuery`."""
         return _affine(self.field.last, self._last_activation(points, item)[0])
+
+    def features(self, points, item):
+        """Input of the last layer, [M, H]."""
+        return self._last_activation(points, item)[0]
 
     def occupancy(self, points, item):
         """See `FieldQuery`."""
@@ -166,7 +204,32 @@ class _Query(FieldQuery):
             inner = tf.matmul(inner, first.kernel, transpose_b=True)
             cotangent += tf.where(before, inner, 0.0)
         gradient = tf.matmul(cotangent, field.first.kernel, transpose_b=True)
-        return self._occupancy(features), gradient
+        return self._occupancy(features), self._to_points(gradient, points)
+
+    def _waves(self, points):
+        """Factors [L] of the coordinates, and their products [M, 3 L]."""
+        factors = math.pi * 2.0 ** tf.range(self.field.frequencies, dtype=tf.float32)
+        phases = tf.cast(points, tf.float32)[:, tf.newaxis] * factors[:, tf.newaxis]
+        return factors, tf.reshape(phases, [-1, 3 * self.field.frequencies])
+
+    def _inputs(self, points):
+        """What the first layer sees, [M, 3 + 6 L]."""
+        points = tf.cast(points, tf.float32)
+        if not self.field.frequencies:
+            return points
+        _, phases = self._waves(points)
+        return tf.concat([points, tf.sin(phases), tf.cos(phases)], axis=-1)
+
+    def _to_points(self, gradient, points):
+        """Gradient [M, 3] with respect to the points of one to `_inputs`."""
+        count = self.field.frequencies
+        if not count:
+            return gradient
+        factors, phases = self._waves(points)
+        direct, of_sine, of_cosine = tf.split(gradient, [3, 3 * count, 3 * count], -1)
+        waves = of_sine * tf.cos(phases) - of_cosine * tf.sin(phases)
+        waves = tf.reshape(waves, [-1, count, 3]) * factors[:, tf.newaxis]
+        return direct + tf.reduce_sum(waves, axis=1)
 
     def _occupancy(self, features):
         last = self.field.last
@@ -176,18 +239,20 @@ class _Query(FieldQuery):
     def _last_activation(self, points, item):
         """Input of the last layer [M, H], and which units are on."""
         field = self.field
-        hidden = _affine(field.first, tf.cast(points, tf.float32))
+        hidden = _affine(field.first, self._inputs(points))
         gates = []
         for i, (first, second) in enumerate(field.pairs):
             if self.shifts is not None:
                 hidden += self._shift(i, item)
-            between = _affine(first, tf.nn.relu(hidden))
+            # Not `relu`: with it TensorFlow 2.21 tries to join sum and activation
+            # although the sum is used twice, fails, and then joins nothing at all.
+            between = _affine(first, tf.maximum(hidden, 0.0))
             gates.append((hidden > 0.0, between > 0.0))
             hidden += _affine(second, tf.nn.relu(between))
         if field.leaky:
             features = tf.nn.leaky_relu(hidden, _LEAK)
         else:
-            features = tf.nn.relu(hidden)
+            features = tf.maximum(hidden, 0.0)
         return features, (hidden > 0.0, gates)
 
     def _shift(self, block, item):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrender.ops.field_query import FieldQuery
-from tfrender.ops.forms import resolve
 from tfrender.ops.implicit_depth import implicit_depth
 from tfrender.ops.march_rays import MarchSettings, march_rays
 from tfrender.ops.ray_cube import ray_cube
@@ -56,6 +55,7 @@ class Surface(NamedTuple):
         mask: bool [B, N], rays that meet the surface.
         starts_inside: bool [B, N].
         near: [B, N] depth of the first sample; 0 where the ray was not marched.
+        marched: bool [B, N].
     """
 
     ray: tf.Tensor
@@ -68,6 +68,7 @@ class Surface(NamedTuple):
     mask: tf.Tensor
     starts_inside: tf.Tensor
     near: tf.Tensor
+    marched: tf.Tensor
 
 
 def implicit_surface(
@@ -77,7 +78,7 @@ def implicit_surface(
     settings: SurfaceSettings | None = None,
     *,
     colors: bool = True,
-    form: str | None = None,
+    form: str = "graph",
 ) -> Surface:
     """Finds the surface along rays and evaluates the field on it.
 
@@ -87,7 +88,7 @@ def implicit_surface(
         directions: [B, N, 3] of any length.
         settings: SurfaceSettings; None takes its defaults.
         colors: also evaluate the colours.
-        form: see `ops.forms`.
+        form: see `ops.march_rays`.
 
     Returns:
         Surface. Depth and points have the implicit gradient (`ops.implicit_depth`),
@@ -99,7 +100,6 @@ def implicit_surface(
     field on the n rays, and `march_rays`.
     """
     settings = settings or SurfaceSettings()
-    form = resolve(form)
     if not settings.camera_gradients:
         origins, directions = map(tf.stop_gradient, (origins, directions))
     batch, count = tf.shape(origins)[0], tf.shape(origins)[1]
@@ -146,22 +146,23 @@ def implicit_surface(
         tf.reshape(mask, shape),
         tf.reshape(hits.starts_inside, shape),
         tf.reshape(near, shape),
+        tf.reshape(far > near, shape),
     )
 
 
-def select(mask: tf.Tensor, form: str | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+def select(mask: tf.Tensor, form: str = "graph") -> tuple[tf.Tensor, tf.Tensor]:
     """Numbers of the entries that are True, or all of them where shapes must be static.
 
     Args:
         mask: bool, of any shape, read as a flat list.
-        form: see `ops.forms`.
+        form: see `ops.march_rays`.
 
     Returns:
         index [n] int32 and valid bool [n]. Graph form: n entries are True and so is
         `valid`. XLA form: every entry, with `valid` the mask.
     """
     flat = tf.reshape(mask, [-1])
-    if resolve(form) == "xla":
+    if form == "xla":
         return tf.range(tf.size(flat)), flat
     index = tf.cast(tf.where(flat)[:, 0], tf.int32)
     return index, tf.ones_like(index, tf.bool)

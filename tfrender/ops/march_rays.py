@@ -11,7 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrender import checks
-from tfrender.ops.forms import resolve
+from tfrender.ops.forms import FORMS
 
 REFINEMENTS = ("secant", "bisection")
 _CHUNK = 4096
@@ -77,7 +77,7 @@ def march_rays(
     near: tf.Tensor,
     far: tf.Tensor,
     settings: MarchSettings | None = None,
-    form: str | None = None,
+    form: str = "graph",
 ) -> RayHits:
     """Finds the first change from outside to inside along each ray.
 
@@ -96,7 +96,8 @@ def march_rays(
         far: [N] depth of the last one; rays with far <= near are not marched and meet
             nothing.
         settings: MarchSettings; None takes its defaults.
-        form: see `ops.forms`.
+        form: "graph", whatever the default of `ops.forms` is, because it evaluates far
+            fewer points; or "xla", inside a compiled function.
 
     Returns:
         RayHits.
@@ -109,6 +110,7 @@ def march_rays(
     """
     settings = settings or MarchSettings()
     _check(settings)
+    checks.one_of("form", form, FORMS)
     for name, value in (("origins", origins), ("directions", directions)):
         checks.rank(name, value, 2)
         checks.dims(name, value, 3)
@@ -119,7 +121,7 @@ def march_rays(
     samples = tf.convert_to_tensor(settings.samples, tf.int32)
     step = (far - near) / tf.cast(tf.maximum(samples - 1, 1), tf.float32)
     rays = _Rays(origins, directions, near, step)
-    if resolve(form) == "xla":
+    if form == "xla":
         hits = _march_dense(occupancy, rays, samples, settings)
     else:
         hits = _march_in_chunks(occupancy, rays, samples, settings)
@@ -230,6 +232,8 @@ def _march_in_chunks(occupancy, rays, samples, settings) -> RayHits:
 
     none = tf.zeros([count], tf.bool)
     state = (0, tf.zeros([count]), none, none)
+    if (rays.near.shape[0] or 2**31) <= settings.rays_per_chunk:
+        return RayHits(*march(*state)[1:])
     return RayHits(*tf.while_loop(more, march, state)[1:])
 
 
@@ -287,12 +291,9 @@ def _refine(occupancy, rays, ray, brackets: _Brackets, settings):
             tf.where(outside, b.f_high, value),
         )
 
-    for_each = tf.while_loop(
-        lambda i, *_: i < settings.refinement_steps,
-        lambda i, b: (i + 1, step(b)),
-        (0, brackets),
-    )
-    return guess(for_each[1])
+    for _ in range(settings.refinement_steps):
+        brackets = step(brackets)
+    return guess(brackets)
 
 
 def _marked(mask, index):

@@ -67,6 +67,37 @@ def sample_pixels(
     return tf.reshape(pixels, [batch, patches * patch_size**2, 2])
 
 
+def sample_object_pixels(
+    seed: tf.Tensor, mask: tf.Tensor, count: int, margin: int = 0
+) -> tf.Tensor:
+    """Draws pixels on and around the object of each picture.
+
+    Args:
+        seed: [2] integers.
+        mask: [B, H, W, 1], above one half on the object.
+        count: N, pixels a picture.
+        margin: pixels by which the mask is widened on all sides, so that its outline
+            is seen from both.
+
+    Returns:
+        [B, N, 2] (x, y), centres of pixels; anywhere in a picture without object.
+
+    Gradient: none. Memory: two numbers a pixel of the pictures.
+    """
+    if margin:
+        mask = tf.nn.max_pool2d(mask, 2 * margin + 1, 1, "SAME")
+    width = tf.shape(mask)[2]
+    inside = tf.cast(tf.reshape(mask, [tf.shape(mask)[0], -1]) > 0.5, tf.int32)
+    none = tf.reduce_all(inside == 0, axis=1, keepdims=True)
+    before = tf.cumsum(tf.where(none, 1, inside), axis=1)  # [B, H W]
+    share = tf.random.stateless_uniform(tf.stack([tf.shape(mask)[0], count]), seed)
+    total = tf.cast(before[:, -1:], tf.float32)
+    wanted = tf.cast(tf.floor(share * total), tf.int32) + 1
+    place = tf.searchsorted(before, tf.minimum(wanted, before[:, -1:]))
+    x, y = place % width, place // width
+    return tf.cast(tf.stack([x, y], axis=-1), tf.float32) + 0.5
+
+
 def all_pixels(image_size: tuple[int, int]) -> tf.Tensor:
     """Centres of all pixels, row by row: [H W, 2] (x, y)."""
     height, width = checks.image_size(image_size)
