@@ -186,3 +186,96 @@ def test_distortion_is_opencvs_polynomial_and_nothing_without_coefficients():
     np.testing.assert_array_equal(same, points)
     with pytest.raises(ValueError, match="`coefficients`"):
         cameras.distort_points(tf.constant(points), tf.zeros([1, 4], tf.float64))
+
+
+def dvr_matrices(batch=2, seed=6):
+    """Matrices of the original: a camera in front of a world of other units."""
+    rng = np.random.default_rng(seed)
+    camera_mat, world_mat, scale_mat = np.stack([np.eye(4)] * 3 * batch).reshape(
+        3, batch, 4, 4
+    )
+    for b in range(batch):
+        rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        rotation *= np.linalg.det(rotation)
+        scale_mat[b] = np.diag([7.5, 7.5, 7.5, 1.0])
+        scale_mat[b, :3, 3] = rng.normal(size=3)
+        world_mat[b, :3, :3] = rotation
+        # The object's middle lies 20 in front.
+        world_mat[b, :3, 3] = [0.3, -0.2, 20.0] - rotation @ scale_mat[b, :3, 3]
+        camera_mat[b, 0, :3] = rng.uniform(1.5, 3.0), 0.2, 0.1
+        camera_mat[b, 1, 1:3] = rng.uniform(1.5, 3.0), -0.3
+    return camera_mat, world_mat, scale_mat
+
+
+def dvr_projection(matrices, size):
+    """Pixels [B, N, 2] and world depths [B, N] by the formula of the docstring."""
+    product = np.linalg.multi_dot(matrices) if len(matrices) > 1 else matrices[0]
+    s = np.einsum("ij,nj->ni", product, np.c_[POINTS, np.ones(len(POINTS))])
+    unit = s[:, :2] / s[:, 2:3]
+    span = np.array([size[1] - 1, size[0] - 1])
+    return (unit + 1.0) / 2.0 * span + 0.5, s[:, 2]  # -1 and 1 are pixel centres
+
+
+@pytest.mark.parametrize("size", [(30, 52), (8, 10)])
+def test_dvr_cameras_follow_the_published_formula(size):
+    matrices = dvr_matrices()
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+    intrinsics_in_world = (None, matrices[0] @ matrices[1], matrices[2])
+    mirrored = (matrices[0] @ flip, *matrices[1:])
+    for given in (matrices, intrinsics_in_world, mirrored):
+        if given[0] is None:
+            given = (np.eye(4), *given[1:])
+        camera, scale = cameras.from_dvr(*given, size)
+        points = np.repeat(np.float32(POINTS)[np.newaxis], 2, axis=0)
+        clip = cameras.project_to_clip(camera, tf.constant(points))
+        pixels = cameras.clip_to_pixel(clip, size)
+        depth = cameras.view_depth(camera, points)
+        for b in range(2):
+            alone = [
+                m[b] if np.ndim(m) == 3 else np.asarray(m) for m in given
+            ]
+            want, world_depth = dvr_projection(alone, size)
+            np.testing.assert_allclose(pixels[b], want, atol=1e-3)
+            np.testing.assert_allclose(scale[b] * depth[b], world_depth, rtol=1e-5)
+        np.testing.assert_allclose(scale, 7.5, rtol=1e-5)
+
+
+def test_dvr_cameras_come_back():
+    size = (30, 52)
+    camera, _ = cameras.from_dvr(*dvr_matrices(), size)
+    camera_mat, world_mat = cameras.to_dvr(camera, size)
+    np.testing.assert_allclose(world_mat[:, 3], [[0, 0, 0, 1]] * 2, atol=0)
+    np.testing.assert_array_equal(camera_mat[:, 2], [[0, 0, 1, 0]] * 2)
+    again, scale = cameras.from_dvr(camera_mat, world_mat, None, size)
+    np.testing.assert_allclose(scale, 1.0, rtol=1e-6)
+    for part, other in zip(camera, again, strict=True):
+        np.testing.assert_allclose(part, other, atol=1e-5)
+    # A camera of our own, and near and far that are kept.
+    view = cameras.orbit([10.0, 70.0], 15.0, 2.0)
+    ours = cameras.Camera(view, cameras.perspective(35.0, 52 / 30, 0.2, 9.0))
+    again, _ = cameras.from_dvr(*cameras.to_dvr(ours, size), None, size, 0.2, 9.0)
+    for part, other in zip(ours, again, strict=True):
+        np.testing.assert_allclose(part + tf.zeros_like(other), other, atol=1e-5)
+
+
+def test_a_scale_matrix_changes_units_and_nothing_else():
+    size = (30, 52)
+    camera_mat, world_mat, scale_mat = dvr_matrices(1)
+    plain, one = cameras.from_dvr(camera_mat, world_mat, None, size)
+    scaled, unit = cameras.from_dvr(camera_mat, world_mat, scale_mat, size)
+    np.testing.assert_allclose([*one, *unit], [1.0, 7.5], rtol=1e-5)
+    world = POINTS @ scale_mat[0, :3, :3].T + scale_mat[0, :3, 3]
+    np.testing.assert_allclose(
+        picture(scaled, POINTS), picture(plain, world), atol=1e-4
+    )
+
+
+def test_mistaken_dvr_matrices_are_told():
+    camera_mat, world_mat, scale_mat = dvr_matrices()
+    with pytest.raises(ValueError, match="`world_mat` must end in"):
+        cameras.from_dvr(camera_mat, world_mat[:, :3], scale_mat, (8, 8))
+    with pytest.raises(ValueError, match="`image_size` must be 2 or more"):
+        cameras.from_dvr(camera_mat, world_mat, scale_mat, (1, 8))
+    camera, _ = cameras.from_dvr(camera_mat, world_mat, scale_mat, (8, 8))
+    with pytest.raises(ValueError, match="`image_size` must be 2 or more"):
+        cameras.to_dvr(camera, (8, 1))

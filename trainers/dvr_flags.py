@@ -106,7 +106,7 @@ def _define_losses(f) -> None:
     f.DEFINE_enum(
         "depth_loss", "planar", volumetric.DEPTH_LOSSES, "Depths or points compared."
     )
-    f.DEFINE_enum("normals", "analytic", volumetric.NORMALS, "How they are computed.")
+    f.DEFINE_enum("normals", "central", volumetric.NORMALS, "How they are computed.")
     f.DEFINE_bool("depth_from_visual_hull", False, "Occupied points lie on the hull.")
     f.DEFINE_bool("occupied_at_depth", False, "Occupied points lie at the depth map.")
     f.DEFINE_bool("use_cube_intersection", True, "Random points lie in the cube.")
