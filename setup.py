@@ -17,11 +17,15 @@ setup(
     packages=find_packages(include=["tfrender", "tfrender.*"]),
     package_data={"tfrender": ["assets/**/*"]},
     install_requires=[
+        "OpenEXR>=3.3",
+        "PyYAML>=6.0",
         "absl-py>=2.1",
+        "fast-simplification>=0.1.9",  # trimesh's quadric decimation
         "importlib_resources",  # tensorflow-datasets 4.9.10 needs it, undeclared
         "keras>=3.15,<4",
         "numpy>=2.0",
         "pillow>=12.0",
+        "scikit-image>=0.25",
         "scipy>=1.13",
         "tensorboard>=2.19",
         "tensorflow>=2.21,<2.22",

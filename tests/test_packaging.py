@@ -7,7 +7,10 @@ import sys
 from setuptools import find_packages
 
 ROOT = pathlib.Path(__file__).parents[1]
-HEAVY = ("trimesh", "tensorflow_datasets", "tensorflow_graphics", "matplotlib")
+HEAVY = (
+    *("trimesh", "tensorflow_datasets", "tensorflow_graphics", "matplotlib"),
+    *("skimage", "OpenEXR", "yaml"),
+)
 
 
 def test_the_wheel_holds_tfrender_alone():

@@ -327,14 +327,19 @@ def write_item(item: Item, made: Made, scale, number: int) -> dict:
 
 
 def check_flags(items: list[Item]) -> None:
-    """Refuses names that are no paths, or twice the same.
+    """Refuses names that are no paths or twice the same, and too few faces.
 
     Args:
         items: at least one.
 
     Raises:
-        ValueError: naming the object.
+        ValueError: naming the object or the flag.
     """
+    if 0 < FLAGS.simplify_faces < 4:
+        raise ValueError(
+            "--simplify_faces: expected 0 or at least 4 faces; got "
+            f"{FLAGS.simplify_faces}."
+        )
     seen = set()
     for item in items:
         parts = item.name.split("/")

@@ -110,11 +110,13 @@ def _numbers(name: str, texts) -> list[int]:
     found = []
     for text in texts:
         first, dash, last = text.strip().partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+        last = last if dash else first
+        numeric = first.isdecimal() and last.isdecimal()
+        if not numeric or int(last) < int(first):
             raise ValueError(
                 f"--{name}: expected numbers or ranges such as 3-7; got {text!r}."
             )
-        found += range(int(first), int(last or first) + 1)
+        found += range(int(first), int(last) + 1)
     if len(set(found)) < len(found):
         raise ValueError(f"--{name}: a view is listed twice in {','.join(texts)}.")
     return found
@@ -214,12 +216,18 @@ def _read(item, settings, held_out, notes):
         is_kept = [number in kept for number in found.numbers]
         parts = [[p for p in places if is_kept[p] == part] for part in (False, True)]
     if FLAGS.visual_hull:
+        # An empty mask would carve all away; the reader has told of it.
+        carvers = [place for place in parts[0] if found.masks[place].any()]
         depth = visual_hull.hull_depth(
             found.masks,
             (found.world_to_camera, found.projection),
             FLAGS.hull_resolution,
-            parts[0],
+            carvers,
         )
+        if not depth.any():
+            notes.append(
+                f"{found.name}: the masks have nothing in common; no hull depth."
+            )
         found = found._replace(hull_depth=depth)
     return found, parts
 
@@ -287,6 +295,7 @@ def main():
     layout = FLAGS.layout
     if layout == "auto":
         layout = layouts.detect_layout(objects)
+        print(f"layout: {layout}")
     settings = settings_from_flags(layout)
     splits = _plan(objects, layout)
     held_out = None

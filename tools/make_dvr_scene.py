@@ -53,6 +53,7 @@ _OWN = {
     ),
     "images": ("masks", "colmap", "poses"),
 }
+_FLOATS = ("fov", "radius", "elevation", "distance", "fill")
 
 FLAGS = flags.FLAGS
 
@@ -124,6 +125,14 @@ def _way() -> str:
             f"--output: {FLAGS.output} exists; remove it or choose another."
         )
     return given[0]
+
+
+def _check_finite() -> None:
+    """Refuses nan and inf, which no bound of a flag keeps out."""
+    for name in _FLOATS:
+        value = getattr(FLAGS, name)
+        if value is not None and not np.isfinite(value):
+            raise ValueError(f"--{name}: expected a finite number; got {value}.")
 
 
 def _numbers(name: str, count: int, kind=float) -> list:
@@ -269,7 +278,7 @@ def _rescale() -> None:
     """Writes the camera file of a scene anew, with scale matrices."""
     folder = pathlib.Path(FLAGS.rescale)
     path = folder / camera_files.FILE
-    arrays = io.read_npz(path)
+    arrays = camera_files.read_matrices(path)
     found = {
         name: value
         for name, value in arrays.items()
@@ -297,6 +306,7 @@ def _rescale() -> None:
 
 def main():
     """Makes the folder and says what was written."""
+    _check_finite()
     way = _way()
     {"mesh": _draw_meshes, "images": _pose_pictures, "rescale": _rescale}[way]()
 

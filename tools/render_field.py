@@ -5,6 +5,7 @@ the rays of other cameras. `tools.render` is the program.
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ OWN_FLAGS = (
     *("camera_path", "n_views", "first_view", "distance", "fov", "image_size"),
     *("output", "background", "input_picture", "march_samples"),
 )
+# Of an orbit, in the order of `camera_paths.orbit`.
+_ORBIT = {"azimuth": 0.0, "elevation": 30.0, "distance": 2.0, "fov": 45.0}
 _ORBIT_VIEWS = 36
 _HALF_SIZE = 0.55  # the field is trained a little beyond the object's cube
 _CHUNK = 2**14  # points whose colours are computed at once
@@ -58,9 +61,11 @@ def define_flags() -> None:
         "camera_path", camera_paths.ORBIT, "orbit, cameras.npz of DVR, or a .json file."
     )
     flags.DEFINE_integer("n_views", None, "36 on an orbit, or all of a file.", 1)
-    flags.DEFINE_integer("first_view", 0, "Number of the first view of a file.", 0)
-    flags.DEFINE_float("distance", 2.0, "Of an orbit from the origin.")
-    flags.DEFINE_float("fov", 45.0, "Full vertical field of view of an orbit, degrees.")
+    flags.DEFINE_integer("first_view", None, "Number of a file's first view; 0.", 0)
+    flags.DEFINE_float("distance", None, "Of an orbit from the origin; 2.")
+    flags.DEFINE_float(
+        "fov", None, "Full vertical field of view of an orbit, degrees; 45."
+    )
     flags.DEFINE_list("image_size", ["256"], "HEIGHT,WIDTH or one side in pixels.")
     flags.DEFINE_enum("output", "rgb", [*KINDS, "all"], "What is drawn.")
     flags.DEFINE_enum("background", "white", list(BACKGROUNDS), "Behind the object.")
@@ -264,9 +269,10 @@ def render(
         )
     folder = pathlib.Path(render_dir)
     count = camera.world_to_camera.shape[0]
-    films, written = {kind: [] for kind in kinds}, []
+    films, written, empty = {kind: [] for kind in kinds}, [], True
     for view in progress.bar(range(count), "rendering"):
         frame = renderer(cameras.Camera(*(part[view : view + 1] for part in camera)))
+        empty = empty and not frame.mask.any()
         for kind in kinds:
             image = picture_of(frame, kind, renderer.background)
             written.append(folder / f"{view:03d}_{kind}.png")
@@ -276,6 +282,12 @@ def render(
         for kind, film in films.items():
             written.append(folder / f"{kind}.gif")
             io.write_gif(written[-1], film, _FPS)
+    if empty:
+        print(
+            "note: no picture shows a surface: the field is empty or full, or the "
+            "cameras look past the object or stand inside of it.",
+            file=sys.stderr,
+        )
     return written
 
 
@@ -293,24 +305,7 @@ def render_from_flags(folder: str) -> list[pathlib.Path]:
     """
     size = _image_size(FLAGS.image_size)
     cli.check_output_folder(FLAGS.render_dir, "--render_dir")
-    if FLAGS.camera_path == camera_paths.ORBIT:
-        camera = camera_paths.orbit(
-            FLAGS.n_views or _ORBIT_VIEWS,
-            size,
-            0.0 if FLAGS.azimuth is None else FLAGS.azimuth,
-            30.0 if FLAGS.elevation is None else FLAGS.elevation,
-            FLAGS.distance,
-            FLAGS.fov,
-        )
-    else:
-        camera = camera_paths.read(FLAGS.camera_path, size)
-        count, first = camera.world_to_camera.shape[0], FLAGS.first_view
-        last = first + (FLAGS.n_views or max(count - first, 1))
-        if last > count:
-            raise ValueError(
-                f"{FLAGS.camera_path}: expected at least {last} views; got {count}."
-            )
-        camera = cameras.Camera(*(part[first:last] for part in camera))
+    camera = _camera(size)
     renderer = FieldRenderer(
         *(folder, size, FLAGS.march_samples, FLAGS.background, FLAGS.input_picture)
     )
@@ -318,6 +313,36 @@ def render_from_flags(folder: str) -> list[pathlib.Path]:
     if FLAGS.output == "all":
         kinds = KINDS if renderer.colors else KINDS[1:]
     return render(renderer, camera, FLAGS.render_dir, kinds, FLAGS.gif)
+
+
+def _camera(size: tuple[int, int]) -> cameras.Camera:
+    """Camera of batch V, as the flags say."""
+    around = FLAGS.camera_path == camera_paths.ORBIT
+    given = {name: getattr(FLAGS, name) for name in (*_ORBIT, "first_view")}
+    given = {name: value for name, value in given.items() if value is not None}
+    alien = [name for name in given if (name == "first_view") == around]
+    if alien:
+        raise ValueError(
+            f"--{alien[0]}: is for "
+            + (
+                "cameras of a file; --camera_path names none."
+                if around
+                else "an orbit; the cameras are those of --camera_path."
+            )
+        )
+    if around:
+        place = {**_ORBIT, **given}
+        return camera_paths.orbit(
+            FLAGS.n_views or _ORBIT_VIEWS, size, *(place[name] for name in _ORBIT)
+        )
+    camera = camera_paths.read(FLAGS.camera_path, size)
+    count, first = camera.world_to_camera.shape[0], FLAGS.first_view or 0
+    last = first + (FLAGS.n_views or max(count - first, 1))
+    if last > count:
+        raise ValueError(
+            f"{FLAGS.camera_path}: expected at least {last} views; got {count}."
+        )
+    return cameras.Camera(*(part[first:last] for part in camera))
 
 
 def _image_size(texts) -> tuple[int, int]:

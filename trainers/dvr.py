@@ -12,6 +12,7 @@ import functools
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
@@ -19,6 +20,7 @@ from datasets import records
 from datasets.dvr import pipeline
 from tfrender import cameras, losses, models
 from tfrender.export import dvr as export_dvr
+from tfrender.geometry.extract_surface import extract_surface, vertex_colors
 from tfrender.losses import volumetric
 from tfrender.models import dvr, encoder_weights
 from tfrender.ops.implicit_surface import SurfaceSettings
@@ -29,6 +31,7 @@ from trainers import dvr_flags, flags, loop
 dvr_flags.define()
 
 FLAGS = absl_flags.FLAGS
+_CELLS = 24  # of the mesh in the log, before it is refined twice
 _EVALUATION_SEED = 2**30  # no step of a training has this number
 
 
@@ -75,9 +78,10 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
         ),
         metrics=system.metrics,
         images=system.images if FLAGS.colors else None,
+        meshes=system.meshes,
         card=lambda: _card(settings, train),
         best=(FLAGS.best_metric, FLAGS.best_mode),
-        test_split="evaluation",
+        test_split=_evaluated(),
     )
 
 
@@ -191,6 +195,30 @@ class System:
             "target": batch["image"],
         }
 
+    def meshes(self, model, batch):
+        """The shape, coarse enough to be quick."""
+        query = model.field.query(model.encode(_source(model, batch)))
+        level = self.surface.level
+
+        def evaluate(points):
+            logits = query.logits(points, tf.zeros([len(points)], tf.int32))
+            return logits.numpy()
+
+        found = extract_surface(
+            lambda points: evaluate(points)[:, 0],
+            resolution=_CELLS,
+            upsampling_steps=2,
+            padding=FLAGS.padding,
+            threshold=level,
+        )
+        if FLAGS.colors:
+            colors = vertex_colors(
+                found.vertices, lambda p: 1.0 / (1.0 + np.exp(-evaluate(p)[:, 1:]))
+            )[:, :3]
+        else:
+            colors = np.full_like(found.vertices, 200, np.uint8)
+        return {"mesh": (found.vertices, found.faces, colors)}
+
     def _read(self, model, batch, training):
         """The shape, ready for points, and the views of a batch."""
         code = model.encode(_source(model, batch), training=training)
@@ -206,6 +234,12 @@ class System:
             _camera(batch), image, batch["mask"], batch.get("depth"), hull, sparse
         )
         return model.field.query(code), views
+
+
+def _evaluated() -> str:
+    """Name of the evaluated split; the loop tells the splits apart by their names."""
+    same = FLAGS.held_out in ("train", FLAGS.train_split)
+    return "seen" if same else FLAGS.held_out
 
 
 def _camera(batch):

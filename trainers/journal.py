@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.mesh import summary_v2 as mesh_summary
 
-from tfrender.io import write_file
+from tfrender.io import save_mesh, write_file
 from trainers.checkpoints import write_text
 from trainers.errors import disk_full
 
@@ -18,7 +20,7 @@ _WHITE = 255
 
 
 class Journal:
-    """Writes OUTPUT_DIR/log (TensorBoard), OUTPUT_DIR/metrics.jsonl and images/.
+    """Writes OUTPUT_DIR/log (TensorBoard), metrics.jsonl, images/ and meshes/.
 
     What the disk refuses is left out and told once: training is worth more.
     """
@@ -71,6 +73,28 @@ class Journal:
         path = self._images / f"step-{step:08d}.png"
         with self._forgiving(), write_file(path) as file:
             file.write(png)
+
+    def meshes(self, step: int, meshes: Mapping[str, tuple]) -> None:
+        """Writes meshes to TensorBoard and to meshes/NAME-step-*.ply.
+
+        Args:
+            step: steps done.
+            meshes: name -> (vertices float32 [V, 3], faces int32 [F, 3], colours uint8
+                [V, 3]); empty ones are left out.
+        """
+        if not self._active:
+            return
+        for name, (vertices, faces, colors) in meshes.items():
+            if not len(faces):
+                continue
+            parts = {"vertices": vertices, "faces": faces, "colors": colors}
+            batch = {key: np.asarray(part)[np.newaxis] for key, part in parts.items()}
+            with self._forgiving(), self._board.as_default(step=step):
+                mesh_summary.mesh(name, **batch)
+            path = self._folder / "meshes" / f"{name}-step-{step:08d}.ply"
+            with self._forgiving():
+                path.parent.mkdir(exist_ok=True)
+                save_mesh(path, vertices, faces, vertex_colors=colors)
 
     def close(self) -> None:
         """Flushes and closes TensorBoard's file."""

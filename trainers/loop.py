@@ -27,7 +27,7 @@ the number of devices, so a window shared by a whole batch is drawn from
 (seed, k // batch_size) in the data set, or from `step` in the loss.
 
 OUTPUT_DIR holds flags.cfg, checkpoints/ (three newest, best/), log/ (TensorBoard),
-metrics.jsonl, images/ and saved_model/ with model_card.md.
+metrics.jsonl, images/, meshes/ and saved_model/ with model_card.md.
 """
 
 import dataclasses
@@ -70,6 +70,8 @@ class Experiment:
             over the test split. None uses `loss` and its metrics.
         images: (model, batch) -> dict of [N, H, W, 1 or 3] in [0, 1], shown side by
             side in this order: prediction, target. None shows nothing.
+        meshes: (model, batch) -> name -> (vertices [V, 3], faces [F, 3], colours [V, 3]
+            uint8), shown in TensorBoard and written to meshes/. None shows none.
         card: () -> heading -> text or table, first sections of the model card.
         best: (metric, "max" or "min") that chooses the best checkpoint.
         train_split, test_split: names of the splits.
@@ -83,6 +85,7 @@ class Experiment:
     export: Callable[[keras.Model, str], Any] | None = None
     metrics: Callable[[keras.Model, Batch], dict[str, tf.Tensor]] | None = None
     images: Callable[[keras.Model, Batch], dict[str, tf.Tensor]] | None = None
+    meshes: Callable[[keras.Model, Batch], Mapping[str, tuple]] | None = None
     card: Callable[[], Mapping[str, Any]] = dict
     best: tuple[str, str] = ("loss", "min")
     train_split: str = "train"

@@ -230,15 +230,22 @@ class Run:
         self.checkpoints.save_best(self.step, metrics[name], metrics, mode)
 
     def _pictures(self) -> None:
-        if self.experiment.images is None or not self.cluster.chief:
+        experiment = self.experiment
+        if not (experiment.images or experiment.meshes) or not self.cluster.chief:
             return
         for batch in self._held_out().take(1):
             batch = tf.nest.map_structure(lambda x: x[:EXAMPLES], batch)
             with self._averaged():
-                images = self.experiment.images(self.model, batch)
+                images = (
+                    experiment.images(self.model, batch) if experiment.images else {}
+                )
+                meshes = (
+                    experiment.meshes(self.model, batch) if experiment.meshes else {}
+                )
             self.journal.pictures(
                 self.step, {name: np.asarray(image) for name, image in images.items()}
             )
+            self.journal.meshes(self.step, meshes)
 
     def _log(self, means: dict[str, float]) -> None:
         self.journal.scalars(self.step, "train", means)

@@ -54,7 +54,7 @@ def read_cameras(path: str | os.PathLike, scaled: bool = False) -> ViewMatrices:
         FormatError: as `check_cameras`; missing scale matrices; an object behind the
             camera.
     """
-    found = check_cameras(io.read_npz(path, _MOST_BYTES), path)
+    found = check_cameras(read_matrices(path), path)
     if scaled and not found.scaled:
         raise FormatError(
             f"{path}: expected scale_mat_0 and so on, object space to world; they are "
@@ -69,6 +69,24 @@ def read_cameras(path: str | os.PathLike, scaled: bool = False) -> ViewMatrices:
             "its camera; expected cameras with x right, y down and z forward."
         )
     return found
+
+
+def read_matrices(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the arrays of a camera file, unchecked.
+
+    Args:
+        path: cameras.npz.
+
+    Returns:
+        name -> array.
+
+    Raises:
+        FileNotFoundError: no such file.
+        FormatError, LimitError: as `tfrender.io.read_npz`.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such camera file.")
+    return io.read_npz(path, _MOST_BYTES)
 
 
 def check_cameras(arrays: Mapping[str, np.ndarray], path) -> ViewMatrices:
@@ -180,6 +198,29 @@ def unproject(rows: np.ndarray, columns: np.ndarray, size) -> np.ndarray:
     u = 2.0 * columns / max(width - 1, 1) - 1.0
     v = 2.0 * rows / max(height - 1, 1) - 1.0
     return np.stack([u, v, np.ones_like(u)], axis=-1)
+
+
+def to_pixels(
+    points: np.ndarray, projection: np.ndarray, size
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where points appear: the inverse of `unproject`.
+
+    Args:
+        points: [N, 3].
+        projection: float64 [4, 4], from the space of the points to the image plane.
+        size: (height, width).
+
+    Returns:
+        rows and columns, float64 [N], whole numbers at the centres of pixels; and
+        depth [N]. Of points at depth 0 or less rows and columns mean nothing.
+    """
+    height, width = size
+    plane = points @ projection[:3, :3].T + projection[:3, 3]
+    depth = plane[:, 2]
+    safe = np.where(depth > 0, depth, 1.0)
+    columns = (plane[:, 0] / safe + 1.0) / 2.0 * (width - 1)
+    rows = (plane[:, 1] / safe + 1.0) / 2.0 * (height - 1)
+    return rows, columns, depth
 
 
 def write_cameras(

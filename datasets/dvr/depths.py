@@ -4,13 +4,13 @@ import pathlib
 
 import numpy as np
 
-from datasets.dvr import pictures
+from datasets.dvr import pictures, visual_hull
 from datasets.dvr.camera_files import unproject
 from datasets.dvr.layouts import Folders
 from tfrender import io
 from tfrender.io import FormatError
 
-REACH = 0.55  # of the march of the original from the centre along each axis
+_REACH = visual_hull.SIDE / 2
 FILE = "depth.npz"
 _PIXELS = 2000  # of a view that are checked against the cube
 
@@ -98,7 +98,7 @@ def look_at_depths(depths, masks, products, folder: str) -> list[str]:
         inverse = np.linalg.inv(product)
         points = (unproject(rows, columns, mask.shape) * d) @ inverse[:3, :3].T
         points += inverse[:3, 3]
-        inside += int((np.abs(points).max(-1) < REACH).sum())
+        inside += int((np.abs(points).max(-1) < _REACH).sum())
         total += len(points)
     if not total:
         return [f"{folder} holds no depth inside of the masks."]

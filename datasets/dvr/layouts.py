@@ -16,6 +16,7 @@ from tfrender import checks, io
 from tfrender.io import FormatError
 
 _MOST_TEXT = 64 * 2**20  # bytes of a list of objects
+_LEAST_VIEWS = 2  # of a scene, to train on
 
 
 class Folders(NamedTuple):
@@ -251,17 +252,18 @@ def held_out_views(numbers: Sequence[int], wanted: int | Sequence[int]) -> list[
         Numbers, in order.
 
     Raises:
-        ValueError: views that are not there, or none left for training.
+        ValueError: views that are not there, or fewer than two left for training.
     """
     count = len(numbers)
+    most = max(count - _LEAST_VIEWS, 1)
     if isinstance(wanted, int):
-        checks.between("held_out_views", wanted, 1, max(count - 1, 1))
+        checks.between("--held_out_views", wanted, 1, most)
         return [numbers[int((k + 0.5) * count / wanted)] for k in range(wanted)]
     missing = sorted(set(wanted) - set(numbers))
-    if missing or not wanted or len(set(wanted)) >= count:
+    if missing or not 1 <= len(set(wanted)) <= most:
         raise ValueError(
             "--held_out_views: expected some of the views "
-            f"{', '.join(map(str, numbers))}, not all; got "
+            f"{', '.join(map(str, numbers))}, {most} at most; got "
             f"{', '.join(map(str, wanted)) or 'none'}."
         )
     return sorted(wanted)

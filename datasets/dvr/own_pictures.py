@@ -50,18 +50,13 @@ class PosedPictures(NamedTuple):
 
         A pixel of grace: a mask knows the centres of pixels alone.
         """
-        height, width = self.masks.shape[1:]
+        height, width = size = self.masks.shape[1:]
         kept = np.ones(len(self.points), bool)
-        ones = np.ones([len(self.points), 1])
-        world = np.concatenate([self.points, ones], axis=-1)
         for projection, narrow in zip(self.projections, self.masks, strict=True):
             mask = visual_hull.grow(narrow, 1)
-            plane = world @ projection.T
-            front = plane[:, 2] > 0
-            w = np.where(front, plane[:, 2], 1.0)
-            column = np.rint((plane[:, 0] / w + 1.0) / 2.0 * (width - 1))
-            row = np.rint((plane[:, 1] / w + 1.0) / 2.0 * (height - 1))
-            shown = front & (column >= 0) & (column < width)
+            *places, depth = camera_files.to_pixels(self.points, projection, size)
+            row, column = map(np.rint, places)
+            shown = (depth > 0) & (column >= 0) & (column < width)
             shown &= (row >= 0) & (row < height)
             kept[shown] &= mask[row[shown].astype(int), column[shown].astype(int)]
         return kept
@@ -83,6 +78,10 @@ def from_colmap(folder: str, model: str, mask_folder: str | None) -> PosedPictur
         FormatError: see `colmap.read_model`; pictures of different size.
     """
     found = colmap.read_model(model)
+    if len(found.pictures) < 2:
+        raise FormatError(
+            f"{model}: expected two posed pictures or more; got {len(found.pictures)}."
+        )
     root = pathlib.Path(folder)
     paths, intrinsics = [], []
     for picture in found.pictures:
@@ -199,6 +198,8 @@ def from_poses(
 
 def _read_rows(path: str) -> list[dict]:
     """Lines of the table, its numbers as such."""
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file of poses.")
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -254,6 +255,8 @@ def _read_masks(paths, mask_folder) -> np.ndarray:
             )
         masks.append(mask)
     masks = np.stack(masks)
+    if not masks.any():
+        raise FormatError(f"{mask_folder or paths[0].parent}: every mask is empty.")
     if masks.all():
         raise FormatError(
             f"{paths[0].parent}: every mask is full; expected --masks, or pictures "

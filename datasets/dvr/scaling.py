@@ -9,7 +9,6 @@ FILL = 0.9  # longest side of the object in the cube
 _LEAST_POINTS = 50
 _ROUNDS = 3
 _RESOLUTION = 64
-_CUBE = 1.1  # side of what `visual_hull.carve` carves, in object units
 
 
 def scale_matrix(center, radius: float) -> np.ndarray:
@@ -57,7 +56,7 @@ def scale_from_masks(projections: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     Args:
         projections: float64 [V, 4, 4] camera_mat world_mat.
-        masks: bool [V, H, W].
+        masks: bool [V, H, W]; empty ones do not count.
 
     Returns:
         float64 [4, 4].
@@ -65,6 +64,8 @@ def scale_from_masks(projections: np.ndarray, masks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the masks contradict each other or the cameras, or show nothing.
     """
+    some = masks.any((1, 2))
+    projections, masks = projections[some], masks[some]
     origins, directions = _mask_rays(projections, masks)
     center = _nearest_point(origins, [rays.mean(0) for rays in directions])
     radius = max(
@@ -73,7 +74,7 @@ def scale_from_masks(projections: np.ndarray, masks: np.ndarray) -> np.ndarray:
     )
     side = 2.5 * radius  # of the cube that is looked at; the hull may stick out
     for _ in range(_ROUNDS):
-        matrix = scale_matrix(center, side / 2 / _CUBE)
+        matrix = scale_matrix(center, side / 2 / visual_hull.SIDE)
         camera = camera_files.to_cameras(projections @ matrix, masks.shape[1:])[:2]
         hull = visual_hull.carve(masks, camera, _RESOLUTION)
         if not hull.any():
@@ -90,22 +91,13 @@ def scale_from_masks(projections: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def _mask_rays(projections, masks):
-    """Eyes [3] of the views with an object and unit directions [M, 3] of its pixels."""
-    height, width = masks.shape[1:]
+    """Eyes [3] of the views and unit directions [M, 3] of the pixels of the object."""
     origins, directions = [], []
     eyes = camera_files.eyes(projections)
     for eye, projection, mask in zip(eyes, projections, masks, strict=True):
         rows, columns = np.nonzero(mask)
-        if not len(rows):
-            continue
-        plane = np.stack(
-            [
-                2.0 * columns / (width - 1) - 1.0,
-                2.0 * rows / (height - 1) - 1.0,
-                np.ones(len(rows)),
-            ]
-        )
-        rays = np.linalg.solve(projection[:3, :3], plane).T
+        plane = camera_files.unproject(rows, columns, mask.shape)
+        rays = np.linalg.solve(projection[:3, :3], plane.T).T
         origins.append(eye)
         directions.append(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
     if len(origins) < 2:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from datasets.dvr import camera_files
 from tfrender import io
 from tfrender.io import FormatError
 
@@ -61,15 +62,13 @@ def read_sparse(
             f"{path}: expected is_in_visual_hull [{len(points)}]; got "
             f"{list(kept.shape)}."
         )
-    ones = np.ones([len(points), 1])
     found = []
     for view in chosen:
         seen = _visible(arrays, view, len(points), path)
         seen = seen[kept[seen].astype(bool)]
-        world = np.concatenate([points[seen], ones[seen]], axis=-1)
-        projected = world @ matrices.projections[view].T
-        own = (world @ np.linalg.inv(matrices.scales[view]).T)[:, :3]
-        found.append(_in_picture(own, projected, matrices.products[view], stored, size))
+        inverse = np.linalg.inv(matrices.scales[view])
+        own = points[seen] @ inverse[:3, :3].T + inverse[:3, 3]
+        found.append(_in_picture(own, matrices.products[view], stored, size))
     return found
 
 
@@ -88,16 +87,12 @@ def _visible(arrays, view: int, count: int, path) -> np.ndarray:
     return seen.astype(np.int64)
 
 
-def _in_picture(own, projected, product, stored, size) -> SparsePoints:
+def _in_picture(own, product, stored, size) -> SparsePoints:
     """Points that fall into the picture; pixels are those of the resized one."""
-    depth = projected[:, 2]
-    safe = np.where(depth > 0, depth, 1.0)
+    rows, columns, depth = camera_files.to_pixels(own, product, stored)
     scale = np.linalg.norm(product[2, :3])
-    pixels = []
-    for axis, have, want in ((0, stored[1], size[1]), (1, stored[0], size[0])):
-        center = (projected[:, axis] / safe + 1.0) / 2.0 * (have - 1) + 0.5
-        pixels.append(center * (want / have))
-    pixels = np.stack(pixels, axis=-1)
+    factors = np.array([size[1] / stored[1], size[0] / stored[0]])
+    pixels = (np.stack([columns, rows], axis=-1) + 0.5) * factors
     inside = (depth > 0) & (pixels >= 0).all(-1) & (pixels < (size[1], size[0])).all(-1)
     return SparsePoints(
         own[inside].astype(np.float32),

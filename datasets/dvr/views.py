@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets.dvr import camera_files, depths, pictures, sparse_points
-from datasets.dvr.depths import REACH
+from datasets.dvr import camera_files, depths, pictures, sparse_points, visual_hull
 from datasets.dvr.layouts import Folders, ObjectFolder
 from datasets.dvr.sparse_points import SparsePoints
 from tfrender import io
@@ -221,6 +220,12 @@ def _look_at_masks(masks, products, chosen, item, scaled: bool) -> list[str]:
         notes.append(
             f"the camera stands inside the cube in view {_list(numbers[inside])}."
         )
+    mirrored = np.linalg.det(products[:, :3, :3]) < 0
+    if mirrored.any():
+        notes.append(
+            f"the matrices mirror the picture in view {_list(numbers[mirrored])}; "
+            "expected x right, y down and z forward."
+        )
     missed = np.array(
         [_share_outside(mask, m) for mask, m in zip(masks, products, strict=True)]
     )
@@ -254,12 +259,7 @@ def _share_outside(mask: np.ndarray, product: np.ndarray) -> float:
     rows, columns = rows[::step], columns[::step]
     inverse = np.linalg.inv(product)
     directions = camera_files.unproject(rows, columns, mask.shape) @ inverse[:3, :3].T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first, last = (
-            (side * (REACH) - inverse[:3, 3]) / directions for side in (-1.0, 1.0)
-        )
-    near = np.nanmax(np.minimum(first, last), axis=-1)
-    far = np.nanmin(np.maximum(first, last), axis=-1)
+    near, far = visual_hull.cube_span(inverse[:3, 3], directions)
     return float(np.mean((near > far) | (far < 0)))
 
 

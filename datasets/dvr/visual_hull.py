@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfrender import cameras, checks
 
-_SIDE = 1.1  # of the cube that is carved; the march of the original looks as far
+SIDE = 1.1  # of the cube that is carved; the march of the original looks as far
 _SLAB = 1 << 20  # voxels that are projected at once
 _RAYS = 1 << 15  # rays that are marched at once
 _STEPS_A_VOXEL = 2.0
@@ -44,9 +44,9 @@ def carve(
     """
     checks.between("resolution", resolution, 2, 1024)
     matrices = _matrices(camera)
-    reach = math.sqrt(3.0) / 2.0 * _SIDE / resolution  # of a voxel from its centre
+    reach = math.sqrt(3.0) / 2.0 * SIDE / resolution  # of a voxel from its centre
     wide = [_widened(*pair, reach) for pair in zip(masks, matrices, strict=True)]
-    centers = (np.arange(resolution) + 0.5) / resolution * _SIDE - _SIDE / 2
+    centers = (np.arange(resolution) + 0.5) / resolution * SIDE - SIDE / 2
     full = np.zeros([resolution] * 3, bool)
     thick = max(1, _SLAB // resolution**2)
     for first in range(0, resolution, thick):
@@ -67,7 +67,7 @@ def _widened(mask: np.ndarray, matrix: np.ndarray, reach: float) -> np.ndarray:
     """Mask grown by the pixels that `reach` spans where the cube is nearest."""
     height, width = mask.shape
     axis = matrix[3, :3]  # gradient of the depth; a unit vector
-    near = matrix[3, 3] - _SIDE / 2 * np.abs(axis).sum()
+    near = matrix[3, 3] - SIDE / 2 * np.abs(axis).sum()
     spans = np.linalg.norm(matrix[:2, :3], axis=-1) * (width, height) / 2
     return grow(mask, math.ceil(reach * spans.max() / max(near, reach)) + 1)
 
@@ -156,21 +156,34 @@ def hull_depth(
     return depths
 
 
+def cube_span(origin, direction) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts rays with the cube that is carved.
+
+    Args:
+        origin: [3] or [N, 3].
+        direction: [N, 3].
+
+    Returns:
+        parameters of entry and exit, [N]; the exit comes first where a ray misses.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sides = np.stack([(s * SIDE / 2 - origin) / direction for s in (-1.0, 1.0)])
+    return np.nanmax(sides.min(0), axis=-1), np.nanmin(sides.max(0), axis=-1)
+
+
 def _march(hull, origin, direction, masks, matrices) -> np.ndarray:
     """Depth at which rays [N, 3] enter the hull, 0 where they miss it."""
-    half, resolution = _SIDE / 2, hull.shape[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sides = np.stack([(s * half - origin) / direction for s in (-1.0, 1.0)])
-    near = np.maximum(np.nanmax(sides.min(0), axis=-1), 0.0)
-    far = np.nanmin(sides.max(0), axis=-1)
-    step = _SIDE / resolution / _STEPS_A_VOXEL
+    resolution = hull.shape[0]
+    near, far = cube_span(origin, direction)
+    near = np.maximum(near, 0.0)
+    step = SIDE / resolution / _STEPS_A_VOXEL
     step /= np.linalg.norm(direction, axis=-1)
     alive = np.flatnonzero(far > near)
     found, k = np.zeros(len(origin)), 0
     while len(alive):
         depth = near[alive] + (k + 0.5) * step[alive]
         points = origin[alive] + direction[alive] * depth[:, np.newaxis]
-        cell = np.floor((points / _SIDE + 0.5) * resolution).astype(int)
+        cell = np.floor((points / SIDE + 0.5) * resolution).astype(int)
         x, y, z = cell.clip(0, resolution - 1).T
         hit = hull[x, y, z]
         hit[hit] = _on_masks(points[hit], masks, matrices)

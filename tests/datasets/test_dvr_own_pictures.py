@@ -117,6 +117,11 @@ def test_alpha_is_a_mask_and_colmap_names_masks_its_way(tmp_path):
     (tmp_path / "masks/photo 1.png.png").unlink()
     with pytest.raises(FileNotFoundError, match="photo 1.png: no such mask"):
         posed(tmp_path)
+    for number in range(VIEWS):
+        path = tmp_path / f"images/photo {number}.png"
+        io.write_png(path, io.read_image(path) * np.uint8([1, 1, 1, 0]))
+    with pytest.raises(io.FormatError, match="images: every mask is empty"):
+        posed(tmp_path, None)
 
 
 def replace(path, old, new):

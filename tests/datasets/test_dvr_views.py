@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.dvr import layouts, pictures, views
+from datasets.dvr import camera_files, layouts, pictures, views
 from tests.datasets.dvr_scenes import (
     CENTER,
     RADIUS,
@@ -156,6 +156,15 @@ def test_empty_and_full_masks_are_told(tmp_path):
         io.write_png(tmp_path / f"mask/{number:04d}.png", np.zeros(SIZE, bool))
     with pytest.raises(io.FormatError, match="mask of every view is empty"):
         read(tmp_path)
+
+
+def test_mirrored_cameras_are_told(tmp_path):
+    write_ball(tmp_path)
+    path = tmp_path / camera_files.FILE
+    arrays = io.read_npz(path)
+    arrays["world_mat_2"] = np.diag([-1.0, 1.0, 1.0, 1.0]) @ arrays["world_mat_2"]
+    np.savez(path, **arrays)
+    assert "mirror the picture in view 2;" in read(tmp_path).notes[0]
 
 
 def test_an_object_beside_the_cube_is_refused(tmp_path):

@@ -133,6 +133,8 @@ def test_threshold_padding_and_simplification_do_what_they_say(root, tmp_path):
         "items"
     ]
     assert 80 <= entry["faces"] <= 100
+    with pytest.raises(ValueError, match="--simplify_faces: expected 0 or at least 4"):
+        run(root, tmp_path / "c", simplify_faces=3)
     assert volume(tmp_path / "b/meshes/ball.obj") == pytest.approx(
         VOLUME * spheres.RADIUS**3, rel=0.1
     )

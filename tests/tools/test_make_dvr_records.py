@@ -58,6 +58,20 @@ def test_the_hull_is_carved_where_asked_for(scene):
     assert (batch["depth"] - batch["hull_depth"])[shown].min() > -0.05
 
 
+def test_an_empty_mask_does_not_carve(scene, capsys):
+    io.write_png(scene / "in/mask/0002.png", np.zeros(SMALL, bool))
+    out = make(scene, visual_hull=True)
+    assert "the mask is empty in view 2." in capsys.readouterr().err
+    (batch,) = pipeline.evaluation_batches(out, "train", 6).as_numpy_iterator()
+    np.testing.assert_array_equal(batch["hull_depth"] > 0, batch["mask"] > 0)
+    for number in range(6):  # the object is nowhere on all of these
+        mask = np.zeros(SMALL, bool)
+        mask[1 if number % 2 else -2, 1 if number < 3 else -2] = True
+        io.write_png(scene / f"in/mask/{number:04d}.png", mask)
+    make(scene, visual_hull=True)
+    assert "nothing in common; no hull depth" in capsys.readouterr().err
+
+
 @pytest.fixture
 def objects(tmp_path):
     for name in ("chair/a", "chair/b", "lamp/c"):
@@ -98,6 +112,7 @@ def test_wrong_flags_are_told_before_anything_is_written(objects, scene):
     for flags, message in (
         ({"held_out_views": ["1"]}, "is for multi-view scenes"),
         ({"ignore_views": ["a"]}, "--ignore_views: expected numbers or ranges"),
+        ({"ignore_views": ["5-3"]}, "--ignore_views: expected numbers or ranges"),
         ({"ignore_views": ["1", "0-2"]}, "a view is listed twice"),
         ({"input_folder": "", "input_size": 8}, "this layout has no inputs"),
         ({"visual_hull": True, "hull_depth_folder": "x"}, "--visual_hull makes"),

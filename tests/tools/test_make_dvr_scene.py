@@ -1,5 +1,7 @@
 """Claims of tools.make_dvr_scene."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,7 @@ def test_rescale_finds_the_object_of_a_scene_without_matrices(tmp_path):
     [
         ({}, "expected one of --mesh, --images and --rescale; got none"),
         ({"mesh": ["a"], "images": "b"}, "got --mesh, --images"),
+        ({"mesh": ["a"], "output": "x", "fov": math.nan}, "--fov: expected a finite"),
         ({"mesh": ["a"]}, "--output: expected a folder"),
         ({"mesh": ["a"], "output": "x", "poses": "p"}, "--poses is for --images"),
         ({"images": "a", "output": "x", "views": 3}, "--views is for --mesh"),

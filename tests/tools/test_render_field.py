@@ -107,6 +107,15 @@ def test_a_field_without_colours_has_depth_and_normals(root, tmp_path):
     assert io.read_image(path).shape == (*SIZE, 1)
 
 
+def test_pictures_that_show_nothing_are_told(root, tmp_path, capsys):
+    seen = renderer(root)
+    render_field.render(seen, orbit(), str(tmp_path))
+    assert "note" not in capsys.readouterr().err
+    inside = orbit(distance=spheres.RADIUS / 2)
+    render_field.render(seen, inside, str(tmp_path))
+    assert "no picture shows a surface" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -139,8 +148,8 @@ def test_the_program_follows_a_camera_file(root, tmp_path):
 
 
 FLAGS = {
-    **{"camera_path": "orbit", "n_views": None, "first_view": 0, "distance": 2.0},
-    **{"fov": 45.0, "image_size": ["9"], "output": "rgb", "background": "white"},
+    **{"camera_path": "orbit", "n_views": None, "first_view": None, "distance": None},
+    **{"fov": None, "image_size": ["9"], "output": "rgb", "background": "white"},
     **{"input_picture": None, "march_samples": 16, "azimuth": None},
     **{"elevation": None, "gif": True},
 }
@@ -153,6 +162,8 @@ FLAGS = {
         ({"image_size": ["12", "x"]}, "--image_size: expected HEIGHT,WIDTH"),
         ({"image_size": ["1"] * 3}, "--image_size: expected HEIGHT,WIDTH"),
         ({"camera_path": "none.json"}, "--camera_path: no such file"),
+        ({"camera_path": "none.json", "fov": 40.0}, "--fov: is for an orbit"),
+        ({"first_view": 2}, "--first_view: is for cameras of a file"),
         ({"input_picture": "none.png"}, "takes no picture"),
     ],
 )
