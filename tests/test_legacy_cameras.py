@@ -231,9 +231,7 @@ def test_dvr_cameras_follow_the_published_formula(size):
         pixels = cameras.clip_to_pixel(clip, size)
         depth = cameras.view_depth(camera, points)
         for b in range(2):
-            alone = [
-                m[b] if np.ndim(m) == 3 else np.asarray(m) for m in given
-            ]
+            alone = [m[b] if np.ndim(m) == 3 else np.asarray(m) for m in given]
             want, world_depth = dvr_projection(alone, size)
             np.testing.assert_allclose(pixels[b], want, atol=1e-3)
             np.testing.assert_allclose(scale[b] * depth[b], world_depth, rtol=1e-5)

@@ -42,9 +42,17 @@ def run(main: Callable[..., None], positional: int = 0) -> None:
 
 
 def describe(error: Exception) -> str:
-    """One line for an exception: its first line, or its type where it has no text."""
+    """One line for an exception: its first line, or its type where it has no text.
+
+    An error of a traced function carries the whole trace in its text; the last line of
+    that is the error itself, behind the name of its type.
+    """
     text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    if not text:
+        return type(error).__name__
+    if text[0] == "in user code:":
+        return text[-1].strip().split(": ", 1)[-1]
+    return text[0]
 
 
 def check_output_file(

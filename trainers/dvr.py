@@ -45,9 +45,9 @@ def main():
     if not settings.data_dir:
         raise ValueError("--data_dir: expected a folder of records; got none.")
     train = pipeline.metadata(settings.data_dir, FLAGS.train_split)
-    pipeline.metadata(settings.data_dir, FLAGS.held_out)
+    held_out = pipeline.metadata(settings.data_dir, FLAGS.held_out)
     pipeline.check_disjoint(settings.data_dir, FLAGS.train_split, FLAGS.held_out)
-    dvr_flags.check(train.metadata)
+    dvr_flags.check(train.metadata, held_out.metadata)
     loop.train(experiment(settings, train), settings)
 
 
@@ -74,10 +74,15 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
         dataset=functools.partial(_batches, settings),
         loss=system.loss,
         export=lambda model, folder: export_dvr.write(
-            folder, model, image_size, FLAGS.march_samples, FLAGS.threshold
+            folder,
+            model,
+            image_size,
+            FLAGS.march_samples,
+            FLAGS.threshold,
+            FLAGS.padding,
         ),
         metrics=system.metrics,
-        images=system.images if FLAGS.colors else None,
+        images=system.images,
         meshes=system.meshes,
         card=lambda: _card(settings, train),
         best=(FLAGS.best_metric, FLAGS.best_mode),
@@ -102,8 +107,9 @@ class System:
         self.surface = SurfaceSettings(
             march._replace(rays_per_chunk=rays),
             level=math.log(FLAGS.threshold / (1.0 - FLAGS.threshold)),
-            half_size=0.5 + FLAGS.padding / 2.0 if FLAGS.cube_intersection else 1e-6,
+            half_size=0.5 + FLAGS.padding / 2.0,
             outside_range=tuple(outside) or None,
+            use_cube=FLAGS.cube_intersection,
             least_cosine=0.0 if FLAGS.legacy else FLAGS.least_cosine,
             legacy=FLAGS.legacy,
         )
@@ -180,6 +186,7 @@ class System:
             code,
             samples=FLAGS.march_samples,
             threshold=self.threshold,
+            padding=FLAGS.padding,
         )
         mask = found["mask"]
         depth = found["depth"]
@@ -189,7 +196,8 @@ class System:
         grey = 0.5 + 0.45 * tf.math.divide_no_nan(depth - near, far - near)
         grey = tf.repeat(tf.where(mask > 0.0, grey, 1.0), 3, axis=-1)
         normal = tf.where(mask > 0.0, 0.5 + 0.5 * found["normal"], 1.0)
-        drawn = tf.concat([found["rgb"], grey, normal], axis=2)
+        colors = [found["rgb"]] if FLAGS.colors else []
+        drawn = tf.concat([*colors, grey, normal], axis=2)
         return {
             "prediction": tf.clip_by_value(drawn, 0.0, 1.0),
             "target": batch["image"],

@@ -139,11 +139,12 @@ def numbers(name: str, kind=float) -> list:
     return values
 
 
-def check(metadata) -> None:
+def check(train, held_out) -> None:
     """Compares flags with each other and with the data.
 
     Args:
-        metadata: of the training split; see `datasets.dvr.pipeline.metadata`.
+        train: metadata of the training split; see `datasets.dvr.pipeline.metadata`.
+        held_out: of the evaluated one.
 
     Raises:
         ValueError: naming the flags, what they need and what was found.
@@ -156,27 +157,82 @@ def check(metadata) -> None:
             "--outside_range: expected two depths, NEAR,FAR; got "
             f"{','.join(FLAGS.outside_range) or 'none'!r}."
         )
-    for flag, entry in (
-        ("lambda_depth", "depth"),
-        ("depth_from_visual_hull", "hull_depth"),
-        ("lambda_sparse_depth", "sparse"),
-    ):
-        if FLAGS[flag].value and not metadata[entry]:
-            raise ValueError(
-                f"--{flag}={FLAGS[flag].value:g}: expected records with `{entry}`; "
-                "make them with tools.make_dvr_records."
-            )
+    _check_data(train, held_out)
+    _check_patches(train)
     if FLAGS.depth_from_visual_hull and FLAGS.lambda_depth:
         raise ValueError(
             "--depth_from_visual_hull and --lambda_depth: expected one of the two, "
             "because both say where occupied points lie; got both."
         )
-    if FLAGS.lambda_image_gradients and FLAGS.patch_size < 2:
-        raise ValueError(
-            "--lambda_image_gradients: expected --patch_size=2 or more; got "
-            f"{FLAGS.patch_size}."
-        )
     if not FLAGS.colors and (FLAGS.lambda_rgb or FLAGS.lambda_image_gradients):
         raise ValueError(
             "--colors=false: expected --lambda_rgb=0 and --lambda_image_gradients=0."
+        )
+    known = metrics(held_out)
+    if FLAGS.best_metric not in known:
+        raise ValueError(
+            f"--best_metric: expected one of {known}; got {FLAGS.best_metric!r}."
+        )
+
+
+def metrics(held_out) -> list[str]:
+    """Names of what an evaluation measures.
+
+    Args:
+        held_out: metadata of the evaluated split.
+
+    Returns:
+        list, sorted.
+    """
+    names = {"loss", "mask_iou", "mask_intersection"}
+    names |= {n for n in volumetric.Weights._fields if FLAGS[f"lambda_{n}"].value}
+    if FLAGS.lambda_rgb or FLAGS.lambda_image_gradients:
+        names |= {"psnr", "rgb_error"}
+    if held_out["depth"]:
+        names.add("depth_error")
+    return sorted(names)
+
+
+def _check_data(train, held_out) -> None:
+    """Both splits must hold what the flags need, in one size."""
+    for flag, entry in (
+        ("lambda_depth", "depth"),
+        ("depth_from_visual_hull", "hull_depth"),
+        ("lambda_sparse_depth", "sparse"),
+    ):
+        if FLAGS[flag].value and not (train[entry] and held_out[entry]):
+            raise ValueError(
+                f"--{flag}={FLAGS[flag].value:g}: expected records with `{entry}` in "
+                "both splits; make them with tools.make_dvr_records."
+            )
+    for entry in ("image_size", "input_size"):
+        if train[entry] != held_out[entry]:
+            raise ValueError(
+                f"--train_split and --held_out: expected one {entry}; got "
+                f"{train[entry]} and {held_out[entry]}."
+            )
+
+
+def _check_patches(train) -> None:
+    """Patches must fit into pictures and numbers of rays."""
+    side = FLAGS.patch_size
+    if FLAGS.lambda_image_gradients and side < 2:
+        raise ValueError(
+            f"--lambda_image_gradients: expected --patch_size=2 or more; got {side}."
+        )
+    if side > min(train["image_size"]):
+        raise ValueError(
+            f"--patch_size: expected at most {min(train['image_size'])}, the shorter "
+            f"side of the pictures; got {side}."
+        )
+    rays = [FLAGS.rays] + [FLAGS.eval_rays] * (FLAGS.eval_rays > 0)
+    if side**2 > min(rays):
+        raise ValueError(
+            f"--patch_size={side}: expected --rays and --eval_rays of at least "
+            f"{side**2}; got {min(rays)}."
+        )
+    if side > 1 and FLAGS.object_share:
+        raise ValueError(
+            f"--object_share: expected 0 with --patch_size={side}; got "
+            f"{FLAGS.object_share:g}."
         )

@@ -187,7 +187,7 @@ def test_other_ways_to_march(path, prefix):
         kind, value, samples = way.groups()
         changes = {
             "bisect": lambda v: {"refinement": "bisection", "refinement_steps": int(v)},
-            "nocube": lambda v: {"half_size": 1e-6},  # every ray misses such a cube
+            "nocube": lambda v: {"use_cube": False},
             "tau": lambda v: {"level": math.log(float(v) / (1 - float(v)))},
         }[kind](value)
         surface = case.surface(int(samples), **changes)

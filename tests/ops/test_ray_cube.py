@@ -10,7 +10,9 @@ from tfrender.ops.ray_cube import ray_cube
 def span(origin, direction, half_size=0.5):
     """near, far, hit of one ray."""
     found = ray_cube(
-        tf.constant([origin], tf.float32), tf.constant([direction], tf.float32), half_size
+        tf.constant([origin], tf.float32),
+        tf.constant([direction], tf.float32),
+        half_size,
     )
     assert all(np.isfinite(part).all() for part in found[:2])
     return tuple(part.numpy()[0] for part in found)
@@ -41,9 +43,7 @@ def test_spans_are_those_of_many_samples(half_size):
     np.testing.assert_allclose(
         found.near[hit], number[inside.argmax(1)][hit], atol=1.01 * step
     )
-    np.testing.assert_allclose(
-        found.far[ended], number[last][ended], atol=1.01 * step
-    )
+    np.testing.assert_allclose(found.far[ended], number[last][ended], atol=1.01 * step)
 
 
 def test_a_ray_from_inside_starts_at_its_origin():

@@ -72,6 +72,9 @@ def told(tmp_path_factory):
         [*other, "--held_out=missing"],
         [*other, "--nocolors"],
         [f"--output_dir={root / 'other'}", "--preset=tiny"],
+        [*other, "--best_metric=iou"],
+        [*other, "--patch_size=9"],
+        [*other, "--patch_size=2", "--object_share=0.5"],
     ]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -134,7 +137,7 @@ def test_export_card_picture_and_mesh_are_written(told):
     ("number", "expected"),
     [
         (2, "--preset: expected one of"),
-        (3, "--depth_from_visual_hull=1: expected records with `hull_depth`"),
+        (3, "--depth_from_visual_hull=1: expected records with `hull_depth` in"),
         (4, "--lambda_sparse_depth=1: expected records with `sparse`"),
         (5, "--lambda_image_gradients: expected --patch_size=2 or more; got 1"),
         (6, "--outside_range: expected two depths, NEAR,FAR; got '1'"),
@@ -143,6 +146,9 @@ def test_export_card_picture_and_mesh_are_written(told):
         (9, "missing"),
         (10, "--colors=false: expected --lambda_rgb=0"),
         (11, "--data_dir: expected a folder of records; got none"),
+        (12, "--best_metric: expected one of ['depth_error', 'freespace', 'loss'"),
+        (13, "--patch_size=9: expected --rays and --eval_rays of at least 81"),
+        (14, "--object_share: expected 0 with --patch_size=2; got 0.5"),
     ],
 )
 def test_mistakes_are_one_line(told, number, expected):

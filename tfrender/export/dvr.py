@@ -36,7 +36,11 @@ _SERVED = ("rgb", "alpha", "depth", "mask", "normal")
 
 
 def signatures(
-    model, image_size: tuple[int, int], samples: int = 128, threshold: float = 0.5
+    model,
+    image_size: tuple[int, int],
+    samples: int = 128,
+    threshold: float = 0.5,
+    padding: float = 0.1,
 ) -> Mapping[str, tf.types.experimental.Callable]:
     """Concrete functions for a SavedModel.
 
@@ -45,6 +49,7 @@ def signatures(
         image_size: (height, width) of the pictures of `serving_default`.
         samples: on each ray.
         threshold: probability of occupancy on the surface.
+        padding: of the cube in which rays are marched.
 
     Returns:
         signature name -> concrete function with named inputs and a free batch.
@@ -67,7 +72,7 @@ def signatures(
             code = _encode(model, source, most)
             count = same_count(world_to_camera=camera.world_to_camera, code=code)
             code = code[:count]
-        found = model.render(camera, (height, width), code, samples, threshold)
+        found = model.render(camera, (height, width), code, samples, threshold, padding)
         names = _SERVED if model.field.colors else _SERVED[1:]
         return {name: found[name] for name in names}
 
@@ -206,6 +211,7 @@ def write(
     image_size: tuple[int, int],
     samples: int = 128,
     threshold: float = 0.5,
+    padding: float = 0.1,
     numbered: bool = False,
 ) -> str:
     """Writes a DVR model as SavedModel.
@@ -216,6 +222,7 @@ def write(
         image_size: see `signatures`.
         samples: see `signatures`.
         threshold: see `signatures`.
+        padding: see `signatures`.
         numbered: see `saved_model.write_saved_model`.
 
     Returns:
@@ -223,7 +230,7 @@ def write(
     """
     module = tf.Module()
     module.kept = list(model.variables)
-    functions = signatures(model, image_size, samples, threshold)
+    functions = signatures(model, image_size, samples, threshold, padding)
     return write_saved_model(directory, module, functions, numbered)
 
 

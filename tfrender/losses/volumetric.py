@@ -22,6 +22,7 @@ from tfrender.ops.implicit_surface import (
     scatter,
     select,
 )
+from tfrender.ops.ray_cube import ray_cube
 from tfrender.ops.sample_rays import (
     look_up_pixels,
     sample_object_pixels,
@@ -36,7 +37,7 @@ NORMALS = ("analytic", "central")
 
 
 class Weights(NamedTuple):
-    """Weights of the terms; a term of weight 0 is not computed."""
+    """Weights of the terms. What has weight 0 is not computed, nor shown."""
 
     rgb: float = 1.0
     depth: float = 0.0
@@ -53,7 +54,7 @@ class VolumetricSettings(NamedTuple):
     Attributes:
         weights: of the terms.
         reduction: "sum" over the rays of a picture, or "mean" over the selected rays
-            of the whole batch.
+            of the whole batch, of all replicas.
         patch_size: side of the square patches that pixels are drawn in.
         continuous: patches begin anywhere, not at pixel centres.
         object_share: share of the rays that are drawn within 4 pixels of the object
@@ -165,7 +166,7 @@ def draw(
     """
     settings.check()
     # Every draw has a seed of its own.
-    keys = [tf.stack([seed[0], 8 * seed[1] + i]) for i in range(5)]
+    keys = [tf.random.experimental.stateless_fold_in(seed, i) for i in range(5)]
     near = round(settings.object_share * rays)
     parts = []
     if near < rays:
@@ -193,6 +194,10 @@ def draw(
         normal=settings.occupancy_normal,
         **common,
     )
+    # Rays that only touch the padding have no span in the smaller cube.
+    wide = sample_on_rays(keys[2], origins, directions, half_size, **common)
+    small = ray_cube(origins, directions, settings.occupied_half_size)
+    occupied = tf.where(small.hit[..., tf.newaxis], occupied, wide)
     known = views.hull_depth
     if known is None and settings.weights.depth and settings.occupied_at_depth:
         known = views.depth
@@ -249,21 +254,10 @@ def volumetric_losses(
         surface.valid, tf.gather(tf.reshape(inside, [-1]), surface.ray)
     )
     if colored:
-        colors = tf.sigmoid(surface.logits)
         target = read(views.image, pixels)
-        if weights.rgb:
-            near = tf.gather(tf.reshape(target, [-1, 3]), surface.ray)
-            error = tf.reduce_sum(tf.abs(colors - near), axis=-1)
-            terms["rgb"] = weights.rgb * sums.of(error, surface.item, on_object)
-        if weights.image_gradients:
-            terms["image_gradients"] = weights.image_gradients * _image_gradients(
-                surface, colors, target, inside, settings.patch_size
-            )
+        terms |= _color_terms(surface, target, inside, on_object, settings)
     if weights.depth:
-        if views.depth is None:
-            raise ValueError(
-                "`views.depth` must hold depths for a depth loss; got None."
-            )
+        _need("depth", views.depth)
         depth = tf.reshape(read(views.depth, pixels), [-1])
         error, known = _depth_error(surface, (origins, directions), depth, settings)
         terms["depth"] = weights.depth * sums.of(
@@ -303,7 +297,9 @@ def compare_views(
         dict of [B]: "mask_iou" (1 where both are empty); "mask_intersection", share of
         equal pixels; with colours "psnr" in dB over all N pixels and "rgb_error", mean
         |difference| over the three channels where both masks agree; with a depth
-        "depth_error", mean |difference| where it is known. Means over nothing are 0.
+        "depth_error", mean |difference| there where it is known. A shape that has no
+        such pixel gets the worst error, 1 and sqrt(3), the diagonal of the cube; a
+        view without object 0.
 
     Gradient: none.
     """
@@ -319,9 +315,11 @@ def compare_views(
     }
     shape = tf.unstack(tf.shape(inside))
 
-    def mean(values, selected):
+    def mean(values, selected, expected, worst):
         total = tf.reduce_sum(tf.where(selected, values, 0.0), axis=1)
-        return total / tf.maximum(count(selected), 1.0)
+        missed = tf.where(count(expected) > 0.0, worst, 0.0)
+        number = count(selected)
+        return tf.where(number > 0.0, total / tf.maximum(number, 1.0), missed)
 
     if surface.logits is not None:
         colors = scatter(surface.ray, surface.valid, tf.sigmoid(surface.logits), shape)
@@ -329,12 +327,18 @@ def compare_views(
         error = colors - look_up_pixels(views.image, pixels)
         square = tf.reduce_mean(error**2, axis=[1, 2])
         found["psnr"] = -10.0 / math.log(10.0) * tf.math.log(square + 1e-10)
-        found["rgb_error"] = mean(tf.reduce_mean(tf.abs(error), axis=-1), both)
+        found["rgb_error"] = mean(
+            tf.reduce_mean(tf.abs(error), axis=-1), both, inside, 1.0
+        )
     if views.depth is not None:
         known = look_up_pixels(views.depth, pixels)[..., 0]
         depth = scatter(surface.ray, surface.valid, surface.depth, shape)
+        expected = tf.logical_and(inside, known > 0.0)
         found["depth_error"] = mean(
-            tf.abs(depth - known), tf.logical_and(both, known > 0.0)
+            tf.abs(depth - known),
+            tf.logical_and(expected, drawn),
+            expected,
+            math.sqrt(3.0),
         )
     return {name: tf.stop_gradient(value) for name, value in found.items()}
 
@@ -351,8 +355,34 @@ class _Sums:
         total = tf.math.unsorted_segment_sum(values, item, self._batch)
         if self._mean if mean is None else mean:
             count = tf.math.count_nonzero(selected, dtype=tf.float32)
+            replica = tf.distribute.get_replica_context()
+            if replica is not None and replica.num_replicas_in_sync > 1:
+                count = replica.all_reduce("SUM", count)
             total /= tf.maximum(count, 1.0)
         return total
+
+
+def _need(name, value):
+    if value is None:
+        raise ValueError(
+            f"`views.{name}` must be given where its loss has a weight; got None."
+        )
+
+
+def _color_terms(surface, target, inside, on_object, settings):
+    """Colours [B, N, 3] of the picture against those of the surface."""
+    weights, terms = settings.weights, {}
+    colors = tf.sigmoid(surface.logits)
+    if weights.rgb:
+        near = tf.gather(tf.reshape(target, [-1, 3]), surface.ray)
+        error = tf.reduce_sum(tf.abs(colors - near), axis=-1)
+        sums = _Sums(surface.mask, settings.reduction)
+        terms["rgb"] = weights.rgb * sums.of(error, surface.item, on_object)
+    if weights.image_gradients:
+        terms["image_gradients"] = weights.image_gradients * _image_gradients(
+            surface, colors, target, inside, settings.patch_size
+        )
+    return terms
 
 
 def _length(vectors):
@@ -448,20 +478,18 @@ def _occupancy_terms(query, surface, inside, draws, rays, modes):
         name: sums.of(error, item, valid)
         for (name, valid), error, item in zip(parts, errors, items, strict=True)
     }
-    free = found["freespace"] + found.get("border", 0.0)
+    found["freespace"] += found.pop("border", 0.0)
     return {
-        "freespace": weights.freespace * free,
-        "occupied": weights.occupied * found["occupied"],
+        name: getattr(weights, name) * value
+        for name, value in found.items()
+        if getattr(weights, name)
     }
 
 
 def _sparse_depth(query, views, settings, surface_settings, form):
     """Errors at points whose depth is known, one ray each."""
     sparse = views.sparse
-    if sparse is None:
-        raise ValueError(
-            "`views.sparse` must hold points for a sparse depth loss; got None."
-        )
+    _need("sparse", sparse)
     origins, directions = cameras.pixel_rays(
         views.camera, sparse["pixels"], views.image_size
     )

@@ -145,7 +145,9 @@ class DVR(keras.Model):
         """See the class."""
         return self.field(points, self.encode(source, training))
 
-    def render(self, camera, image_size, code=None, samples=128, threshold=0.5):
+    def render(
+        self, camera, image_size, code=None, samples=128, threshold=0.5, padding=0.1
+    ):
         """Pictures of the shape; see `layers.ImplicitSurfaceRenderer`.
 
         Args:
@@ -154,13 +156,18 @@ class DVR(keras.Model):
             code: [B, C] of `encode`; None without an encoder.
             samples: on each ray.
             threshold: probability of occupancy on the surface.
+            padding: of the cube in which rays are marched.
 
         Returns:
             dict of [B, H, W, .]: "rgb" on white, "alpha", "depth", "mask", "points"
             and "normal".
         """
         renderer = ImplicitSurfaceRenderer(
-            self.field, image_size, samples=samples, threshold=threshold
+            self.field,
+            image_size,
+            samples=samples,
+            threshold=threshold,
+            padding=padding,
         )
         return renderer(camera, code)
 

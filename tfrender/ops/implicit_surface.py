@@ -20,6 +20,7 @@ class SurfaceSettings(NamedTuple):
             unit cube with a padding of a tenth.
         outside_range: (near, far) depths between which rays that miss the cube are
             marched; None, the default, leaves them out.
+        use_cube: False marches all rays over `outside_range`.
         camera_gradients: gradients to origins and directions too, exact ones (Yariv et
             al. 2020); False gives none.
         least_cosine: bounds the cosine of the angle between ray and normal from below,
@@ -33,6 +34,7 @@ class SurfaceSettings(NamedTuple):
     level: float = 0.0
     half_size: float = 0.55
     outside_range: tuple[float, float] | None = None
+    use_cube: bool = True
     camera_gradients: bool = False
     least_cosine: float = 0.0
     legacy: bool = False
@@ -110,7 +112,8 @@ def implicit_surface(
     near, far = span.near, span.far
     if settings.outside_range is not None:
         low, high = settings.outside_range
-        near, far = tf.where(span.hit, near, low), tf.where(span.hit, far, high)
+        inside = tf.logical_and(span.hit, settings.use_cube)
+        near, far = tf.where(inside, near, low), tf.where(inside, far, high)
     hits = march_rays(
         lambda points, ray: (
             query.occupancy(points, tf.gather(item, ray)) - settings.level

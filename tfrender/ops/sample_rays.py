@@ -49,7 +49,7 @@ def sample_pixels(
     shape = tf.stack([batch, patches])
     corners = []
     for i, size in enumerate((width, height)):
-        key = tf.stack([seed[0], tf.cast(2 * seed[1] + i, seed.dtype)])
+        key = tf.random.experimental.stateless_fold_in(seed, i)
         if continuous:
             corner = tf.random.stateless_uniform(
                 shape, key, 0.0, float(size - patch_size + 1)
