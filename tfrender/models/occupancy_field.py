@@ -7,6 +7,7 @@ dense layers; a code, where there is one, is added in front of each block.
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrender import checks
@@ -14,6 +15,7 @@ from tfrender.ops.field_query import FieldQuery
 
 _LEAK = 0.2
 _FITTED = 4096  # points that a sphere is fitted to
+_RIDGE = 1e-3
 _STEEP = 10.0  # logit of occupancy a unit of distance from the sphere
 
 
@@ -60,6 +62,7 @@ class OccupancyField(keras.Model):
         frequencies=0,
         **kwargs,
     ):
+        kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         checks.between("frequencies", frequencies, 0, 16)
         checks.between("hidden_size", hidden_size, 1, 65536)
@@ -118,11 +121,13 @@ class OccupancyField(keras.Model):
         code = tf.zeros([1, self.code_size]) if self.code_size else None
         item = tf.zeros([_FITTED], tf.int32)
         features = self.query(code).features(points, item)
-        target = _STEEP * (radius - tf.norm(points, axis=-1, keepdims=True))
-        design = tf.concat([features, tf.ones_like(target)], axis=-1)
-        solution = tf.linalg.lstsq(design, target, l2_regularizer=1e-3)
+        target = _STEEP * (radius - np.linalg.norm(points, axis=-1))
+        # In float64: the features are nearly dependent on each other.
+        design = np.hstack([features, np.ones([_FITTED, 1])]).astype(np.float64)
+        ridge = design.T @ design + _RIDGE * np.eye(design.shape[1])
+        solution = np.linalg.solve(ridge, design.T @ target)
         kernel, bias = self.last.get_weights()
-        kernel[:, 0], bias[0] = solution[:-1, 0], solution[-1, 0]
+        kernel[:, 0], bias[0] = solution[:-1], solution[-1]
         self.last.set_weights([kernel, bias])
 
     def query(self, code=None) -> FieldQuery:
