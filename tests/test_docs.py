@@ -17,6 +17,7 @@ SMALL = {
     "fit_a_mesh.md": {
         "SIZE, LEVEL, STEPS = 128, 4, 800": "SIZE, LEVEL, STEPS = 16, 1, 8"
     },
+    "dvr.md": {},
     "dvr_data.md": {},
     "dvr_meshes.md": {},
 }

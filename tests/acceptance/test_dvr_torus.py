@@ -16,7 +16,7 @@ from tfrender import cameras, losses, models, ops
 from tfrender.ops.implicit_surface import SurfaceSettings
 from trainers.averaging import average, averaged
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 SEEDS = (0, 1, 2)
 RING, TUBE = 0.28, 0.11  # radii of the torus, axis y
 LEAST_COSINE = 0.3

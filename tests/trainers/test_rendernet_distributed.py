@@ -11,6 +11,8 @@ import pytest
 
 from tests.datasets.shapes import write_records
 
+# The loop on two devices and after a kill: test_distributed and test_resume, quicker.
+pytestmark = pytest.mark.slow
 STEPS = 6
 # Two steps an epoch: crops of 8 cells for three steps, then of 16.
 CURRICULUM = ("--crops=8,16", "--crop_epochs=1.5")
