@@ -208,7 +208,11 @@ def to_dvr(
     if min(height, width) < 2:
         raise ValueError(f"`image_size` must be 2 or more each; got {image_size}.")
     intrinsics, rotation, translation = cameras.to_opencv(camera, image_size)
-    bottom = tf.zeros_like(rotation[:, :1]) + tf.constant([0.0, 0.0, 0.0])
+    # One lens may serve many views.
+    both = tf.zeros_like(intrinsics + rotation)
+    intrinsics, rotation = intrinsics + both, rotation + both
+    translation += both[..., 0]
+    bottom = both[:, :1]
     zero, one = tf.zeros_like(bottom[..., :1]), tf.ones_like(bottom[..., :1])
     last = tf.concat([bottom, one], axis=-1)  # [B, 1, 4]
     world = tf.concat([rotation, translation[..., tf.newaxis]], axis=-1)
