@@ -75,6 +75,45 @@ def test_chunks_and_forms_agree(settings):
         np.testing.assert_allclose(found[name], value, atol=2e-5)
 
 
+@pytest.mark.parametrize("settings", [{}, {"rays_per_chunk": 300}])
+def test_a_graph_of_any_batch_gives_the_same_pictures_and_gradients(settings):
+    field = Ball()
+
+    def seen(*parts, **settings):
+        layer = renderer(field, **settings)
+        with tf.GradientTape() as tape:
+            found = layer(cameras.Camera(*parts))
+            loss = tf.reduce_sum(found["depth"]) + tf.reduce_sum(found["points"] ** 2)
+        return tape.gradient(loss, field.radius.value), found
+
+    signature = [tf.TensorSpec([None, 4, 4])] * 2
+    graph = tf.function(
+        lambda *parts: seen(*parts, **settings), input_signature=signature
+    )
+    expected, pictures = seen(*camera(2))
+    for slope, found in (seen(*camera(2), **settings), graph(*camera(2))):
+        np.testing.assert_allclose(slope, expected, rtol=1e-5)
+        for name, value in pictures.items():
+            np.testing.assert_allclose(found[name], value, atol=1e-5)
+
+
+def test_a_compiled_program_gives_the_same_pictures_and_gradients():
+    field = Ball()
+
+    def seen(layer, parts):
+        with tf.GradientTape() as tape:
+            found = layer(cameras.Camera(*parts))
+            loss = tf.reduce_sum(found["depth"]) + tf.reduce_sum(found["rgb"])
+        return tape.gradient(loss, field.radius.value), found["depth"]
+
+    layer = renderer(field, form="xla")
+    compiled = tf.function(lambda *parts: seen(layer, parts), jit_compile=True)
+    expected, depth = seen(renderer(field), camera())
+    slope, found = compiled(*camera())
+    np.testing.assert_allclose(slope, expected, rtol=1e-5)
+    np.testing.assert_allclose(found, depth, atol=1e-5)
+
+
 def test_given_pixels_are_those_of_the_picture():
     pixels = tf.constant([[[12.5, 9.5], [0.5, 0.5], [13.5, 9.5]]])
     whole, some = renderer()(camera()), renderer()(camera(), pixels=pixels)
@@ -91,6 +130,25 @@ def test_codes_move_each_item():
         points = found["points"].numpy()[i][mask[i]]
         away = np.linalg.norm(points - shift[i].numpy(), axis=1)
         np.testing.assert_allclose(away, RADIUS, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_one_camera_or_one_code_serves_all(network):
+    field = Ball()
+    if network:
+        field = models.OccupancyField(8, 1, code_size=3)
+        field.begin_as_sphere(RADIUS)
+    code = tf.constant([[0.0, 0.0, 0.0], [0.0, 0.15, 0.0], [0.1, 0.0, 0.0]])
+    views = [camera(3)] * 2 + [camera(1)]
+    for view, codes in zip(views, (code, code[1:2], code), strict=True):
+        found = renderer(field)(view, codes)["depth"]
+        assert found.shape[0] == 3
+        for i in range(3):
+            alone = renderer(field)(
+                cameras.Camera(*(part[min(i, len(part) - 1)][None] for part in view)),
+                codes[min(i, len(codes) - 1)][None],
+            )["depth"]
+            np.testing.assert_allclose(found[i], alone[0], atol=1e-5)
 
 
 def test_depth_follows_the_radius():

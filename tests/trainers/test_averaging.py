@@ -3,8 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tests.trainers import toy_experiment as toy
+from trainers import loop
 from trainers.averaging import average, averaged
+from trainers.flags import Settings
 
 MOMENTUM = 0.8
 
@@ -69,3 +73,26 @@ def test_an_optimizer_that_wraps_another_is_looked_into():
     expected = MOMENTUM * (start - 1.0) + (1 - MOMENTUM) * (start - 2.0)
     with averaged(model, outer):
         np.testing.assert_allclose(weight, [[expected]], rtol=1e-5)
+
+
+def test_a_run_that_was_interrupted_exports_the_average(tmp_path):
+    """And goes on with the weights themselves."""
+    data = toy.write_data(tmp_path / "data", train=8)
+    shared = {"batch_size": 4, "learning_rate": 0.05, "ema": MOMENTUM}
+    last, expected = None, None
+    for steps in (1, 2, 3):  # each continues the one before
+        settings = Settings(data, str(tmp_path / "run"), steps=steps, **shared)
+        experiment = toy.experiment(settings, dropout=0.0, norm=False)
+        model = loop.train(experiment, settings).model
+        last = model.get_weights()
+        expected = [
+            new if expected is None else MOMENTUM * old + (1 - MOMENTUM) * new
+            for old, new in zip(expected or last, last, strict=True)
+        ]
+    x = tf.random.stateless_uniform([3, *toy.SIZE, 1], [0, 1])
+    plain = tf.sigmoid(model(x))
+    model.set_weights(expected)
+    loaded = tf.saved_model.load(str(tmp_path / "run" / "saved_model"))
+    found = loaded.signatures["serve"](x=x)["y"]
+    np.testing.assert_allclose(found, tf.sigmoid(model(x)), atol=1e-5)
+    assert np.abs(found - plain).max() > 1e-3

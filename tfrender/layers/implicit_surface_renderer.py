@@ -50,8 +50,8 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
         form: see `ops.march_rays`; the XLA form evaluates all rays at once.
 
     Call arguments:
-        camera: Camera of batch B.
-        code: [B, C], for a field that takes one.
+        camera: Camera of batch B or 1.
+        code: [B, C] or [1, C], for a field that takes one.
         pixels: [B, N, 2] (x, y) of `cameras.pixel_rays`; None is every pixel.
 
     Output:
@@ -122,6 +122,9 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
             pixels = all_pixels(self.image_size)[tf.newaxis]
         checks.dims("pixels", pixels, None, 2)
         origins, directions = cameras.pixel_rays(camera, pixels, self.image_size)
+        if code is not None:  # one camera may see several shapes
+            nought = tf.zeros_like(code[:, :1, tf.newaxis], origins.dtype)
+            origins, directions = origins + nought, directions + nought
         asked = query(self.field, code)
         found = self._in_chunks(asked, origins, directions)
         if every:

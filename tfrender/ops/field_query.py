@@ -47,13 +47,15 @@ class CallableQuery(FieldQuery):
     """
 
     def __init__(self, field, code=None):
-        """Keeps the two; `code` is [B, ...] or None."""
+        """Keeps the two; `code` is [B, ...], [1, ...] or None."""
         self._field, self._code = field, code
 
     def logits(self, points, item):
         """See `FieldQuery`."""
         if self._code is None:
             return self._field(points[tf.newaxis])[0]
+        if self._code.shape[0] == 1:  # shared by all items
+            item = tf.zeros_like(item)
         return self._field(points[:, tf.newaxis], tf.gather(self._code, item))[:, 0]
 
 
