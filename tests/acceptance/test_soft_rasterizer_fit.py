@@ -99,6 +99,7 @@ def fit(data, seed=0):
     return sphere + shape, tf.sigmoid(tint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=cases.name_of)
 def test_shape_and_colours_are_found(path):
     data = cases.load(path)

@@ -20,6 +20,7 @@ def run(*flags):
     )
 
 
+@pytest.mark.slow  # the guide's blocks run a shorter one in tests/test_docs.py
 @pytest.mark.timeout(240)
 def test_a_short_fit_gets_closer_and_writes_what_it_says(tmp_path):
     target = tmp_path / "fit"
