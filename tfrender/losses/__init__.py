@@ -17,12 +17,12 @@ from tfrender.losses.style import (
     masked_gram,
     style_loss,
 )
+from tfrender.losses.view_measures import compare_views
 from tfrender.losses.volumetric import (
     Draws,
     Views,
     VolumetricSettings,
     Weights,
-    compare_views,
     draw,
     volumetric_losses,
 )
