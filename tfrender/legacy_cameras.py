@@ -160,9 +160,7 @@ def from_dvr(
     Raises:
         ValueError: for a wrong shape or a picture of less than 2 x 2 pixels.
     """
-    height, width = checks.image_size(image_size)
-    if min(height, width) < 2:
-        raise ValueError(f"`image_size` must be 2 or more each; got {image_size}.")
+    height, width = _dvr_size(image_size)
     product = None
     for name, matrix in (
         ("camera_mat", camera_mat),
@@ -204,9 +202,7 @@ def to_dvr(
     Raises:
         ValueError: for a picture of less than 2 x 2 pixels.
     """
-    height, width = checks.image_size(image_size)
-    if min(height, width) < 2:
-        raise ValueError(f"`image_size` must be 2 or more each; got {image_size}.")
+    height, width = _dvr_size(image_size)
     intrinsics, rotation, translation = cameras.to_opencv(camera, image_size)
     # One lens may serve many views.
     both = tf.zeros_like(intrinsics + rotation)
@@ -271,3 +267,11 @@ def _direction(vector, spare):
     short = square < 1e-30
     length = tf.sqrt(tf.where(short, 1.0, square))
     return tf.where(short, tf.constant(spare), vector / length), length
+
+
+def _dvr_size(image_size):
+    """Height and width; a picture of one pixel has no span between pixel centres."""
+    height, width = checks.image_size(image_size)
+    if min(height, width) < 2:
+        raise ValueError(f"`image_size` must be 2 or more each; got {image_size}.")
+    return height, width

@@ -37,6 +37,7 @@ from datasets.dvr import camera_files, pictures, pipeline
 from tfrender import io
 from tfrender.geometry import extract_surface as surfaces
 from tfrender.geometry.refine_surface import refine_surface
+from tfrender.ops.implicit_surface import logit
 from tools import cli, mesh_views, progress
 from tools.evaluate_meshes import GENERATION, WORLD
 from tools.field_model import FieldModel
@@ -213,7 +214,7 @@ def make(model: FieldModel, image: np.ndarray | None) -> Made:
     clock = _Stopwatch(seconds)
     code = model.code(image)
     clock.note("encode")
-    level = 0.0 if FLAGS.threshold is None else surfaces.logit(FLAGS.threshold)
+    level = 0.0 if FLAGS.threshold is None else logit(FLAGS.threshold)
     surface = surfaces.extract_surface(
         model.occupancy(code),
         resolution=FLAGS.resolution,

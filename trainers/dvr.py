@@ -9,7 +9,6 @@ the keys of the original's configuration.
 """
 
 import functools
-import math
 
 import keras
 import numpy as np
@@ -23,7 +22,7 @@ from tfrender.export import dvr as export_dvr
 from tfrender.geometry.extract_surface import extract_surface, vertex_colors
 from tfrender.losses import volumetric
 from tfrender.models import dvr, encoder_weights
-from tfrender.ops.implicit_surface import SurfaceSettings
+from tfrender.ops.implicit_surface import SurfaceSettings, logit
 from tfrender.ops.march_rays import MarchSettings
 from tools import cli
 from trainers import dvr_flags, flags, loop
@@ -106,7 +105,7 @@ class System:
             rays = max(1, FLAGS.points_per_chunk // march.block)
         self.surface = SurfaceSettings(
             march._replace(rays_per_chunk=rays),
-            level=math.log(FLAGS.threshold / (1.0 - FLAGS.threshold)),
+            level=logit(FLAGS.threshold),
             half_size=0.5 + FLAGS.padding / 2.0,
             outside_range=tuple(outside) or None,
             use_cube=FLAGS.cube_intersection,

@@ -107,12 +107,3 @@ def test_colours_are_cut_to_bytes_as_published():
     assert colors.tolist() == [[0, 127, 255, 255], [254, 255, 0, 255]]
     with pytest.raises(ValueError, match="`color` must answer finite"):
         surfaces.vertex_colors(vertices, lambda points: points[:, 0])
-
-
-def test_the_logit_of_a_threshold_stays_finite():
-    assert surfaces.logit(0.5) == 0.0
-    assert surfaces.logit(0.8) == pytest.approx(np.log(4.0))
-    assert surfaces.logit(0.0) == pytest.approx(-9.2, abs=0.02)
-    assert surfaces.logit(1.0) == pytest.approx(9.2, abs=0.02)
-    with pytest.raises(ValueError, match="`probability` must lie in"):
-        surfaces.logit(1.5)

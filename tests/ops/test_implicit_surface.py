@@ -9,6 +9,7 @@ from tfrender.ops.field_query import query
 from tfrender.ops.implicit_surface import (
     SurfaceSettings,
     implicit_surface,
+    logit,
     scatter,
     select,
 )
@@ -223,3 +224,12 @@ def test_selected_values_go_back_to_their_places(form):
     picked = tf.gather(tf.reshape(values, [-1, 2]), index)
     back = scatter(index, valid, picked, [2, 3])
     np.testing.assert_array_equal(back, values * mask.numpy()[..., np.newaxis])
+
+
+def test_the_logit_of_a_threshold_stays_finite():
+    assert logit(0.5) == 0.0
+    assert logit(0.8) == pytest.approx(np.log(4.0))
+    assert logit(0.0) == pytest.approx(-9.2, abs=0.02)
+    assert logit(1.0) == pytest.approx(9.2, abs=0.02)
+    with pytest.raises(ValueError, match="`probability` must lie in"):
+        logit(1.5)

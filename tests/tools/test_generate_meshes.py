@@ -11,7 +11,7 @@ import trimesh
 
 from tests.tools import programs, spheres
 from tfrender import io
-from tfrender.geometry import extract_surface as surfaces
+from tfrender.ops.implicit_surface import logit
 from tools import generate_meshes as generate
 from tools import mesh_views
 
@@ -126,7 +126,7 @@ def test_every_picture_gives_a_mesh_and_empty_ones_are_listed(root, tmp_path, ca
 
 def test_threshold_padding_and_simplification_do_what_they_say(root, tmp_path):
     run(root, tmp_path / "a", threshold=0.7, upsampling_steps=2)
-    inner = spheres.RADIUS - surfaces.logit(0.7) / 10.0
+    inner = spheres.RADIUS - logit(0.7) / 10.0
     found = volume(tmp_path / "a/meshes/ball.ply")
     assert found == pytest.approx(VOLUME * inner**3, rel=0.05)
     (entry,) = run(root, tmp_path / "b", simplify_faces=100, mesh_extension="obj")[

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.datasets.dvr_scenes import write_ball
+from tests.tools import dvr_programs
 from tfrender.export import saved_model
-from tools import make_dvr_records
 
 # Runs each list of flags in one process and prints what is told.
 PROGRAM = """
@@ -31,28 +31,13 @@ for line in sys.stdin:
 STEPS = 6
 
 
-def records(folder, *arguments):
-    """Runs the program that makes records."""
-    done = subprocess.run(
-        [sys.executable, "-m", make_dvr_records.__name__, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """Folder of a run, and what each list of flags was answered with."""
     root = tmp_path_factory.mktemp("dvr")
     write_ball(root / "scene", views=5)
-    data = records(
-        root / "data",
-        *(f"--input={root / 'scene'}", f"--output={root / 'data'}", "--layout=dtu"),
-        "--held_out_views=1",
-    )
+    data = root / "data"
+    dvr_programs.make_records(root / "scene", data, layout="dtu", held_out_views=["1"])
     small = [f"--data_dir={data}", "--preset=tiny", "--rays=64", "--eval_rays=0"]
     run = [*small, f"--output_dir={root / 'run'}", f"--steps={STEPS}"]
     run += ["--initial_radius=0.25", "--lambda_depth=1", "--march_start=8", "--ema=0.5"]

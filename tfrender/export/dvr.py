@@ -11,7 +11,6 @@ its `field` takes `code` too, its `serving_default` `image`. Where the codes are
 ones of numbered objects, `object_id` [B] int32 stands in the place of `image`.
 """
 
-import math
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -26,6 +25,7 @@ from tfrender.export.saved_model import (
 )
 from tfrender.models.dvr import EMBEDDING
 from tfrender.ops.forms import default_form
+from tfrender.ops.implicit_surface import logit
 
 MAX_BATCH = 64
 MAX_POINTS = 2**18  # of one request: 2 GB with blocks 512 wide
@@ -161,7 +161,7 @@ def evaluate_field(
 
 def _field(model, points, code, threshold):
     logits = model.field(points, code)
-    level = math.log(threshold / (1.0 - threshold))
+    level = logit(threshold)
     found = {"occupancy": logits[..., 0] - level}
     if model.field.colors:
         found["color"] = tf.sigmoid(logits[..., 1:])

@@ -1,6 +1,5 @@
 """Triangle meshes of the surface of any function of points."""
 
-import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -258,17 +257,3 @@ def _notes(padded: np.ndarray, threshold: float) -> tuple[str, ...]:
     others = ((values[:, :, i] > threshold).any() for i in (0, -1))
     cut = sum(map(bool, (*ends, *sides, *others)))
     return (f"the surface is cut flat at {cut} side(s) of the cube",) if cut else ()
-
-
-def logit(probability: float) -> float:
-    """log(p / (1 - p)), with p kept in [1e-4, 1 - 1e-4] as published.
-
-    Args:
-        probability: in [0, 1].
-
-    Returns:
-        the logit.
-    """
-    checks.between("probability", probability, 0.0, 1.0)
-    kept = min(max(probability, 1e-4), 1.0 - 1e-4)
-    return math.log(kept / (1.0 - kept))

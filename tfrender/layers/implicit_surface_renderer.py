@@ -1,7 +1,5 @@
 """Renders a field of occupancy and colour (Niemeyer et al., CVPR 2020)."""
 
-import math
-
 import keras
 import tensorflow as tf
 
@@ -12,6 +10,7 @@ from tfrender.ops.forms import FORMS
 from tfrender.ops.implicit_surface import (
     SurfaceSettings,
     implicit_surface,
+    logit,
     scatter,
 )
 from tfrender.ops.march_rays import MarchSettings
@@ -105,7 +104,7 @@ class ImplicitSurfaceRenderer(keras.layers.Layer):
         }
         self.surface_settings = SurfaceSettings(
             MarchSettings(int(samples), refinement, int(refinement_steps)),
-            level=math.log(threshold / (1.0 - threshold)),
+            level=logit(threshold),
             half_size=0.5 + padding / 2.0,
             camera_gradients=bool(camera_gradients),
         )

@@ -1,9 +1,11 @@
 """The visible surface of an implicit shape, with gradients to the shape."""
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfrender import checks
 from tfrender.ops.field_query import FieldQuery
 from tfrender.ops.implicit_depth import implicit_depth
 from tfrender.ops.march_rays import MarchSettings, march_rays
@@ -192,3 +194,17 @@ def scatter(index: tf.Tensor, valid: tf.Tensor, values: tf.Tensor, shape) -> tf.
     )
     flat = tf.reshape(flat, tf.concat([shape, tail], axis=0))
     return tf.ensure_shape(flat, [None] * len(shape) + values.shape[1:].as_list())
+
+
+def logit(probability: float) -> float:
+    """log(p / (1 - p)), with p kept in [1e-4, 1 - 1e-4] as published.
+
+    Args:
+        probability: in [0, 1].
+
+    Returns:
+        the logit.
+    """
+    checks.between("probability", probability, 0.0, 1.0)
+    kept = min(max(probability, 1e-4), 1.0 - 1e-4)
+    return math.log(kept / (1.0 - kept))
