@@ -23,6 +23,12 @@ from tfrender.legacy_cameras import from_dvr as from_dvr
 from tfrender.legacy_cameras import from_neural_renderer as from_neural_renderer
 from tfrender.legacy_cameras import from_projection_matrix as from_projection_matrix
 from tfrender.legacy_cameras import to_dvr as to_dvr
+from tfrender.quaternion_cameras import (
+    from_blender_extrinsic as from_blender_extrinsic,
+)
+from tfrender.quaternion_cameras import from_blender_position as from_blender_position
+from tfrender.quaternion_cameras import from_quaternion as from_quaternion
+from tfrender.quaternion_cameras import to_quaternion as to_quaternion
 
 _TINY = 1e-8
 _RENDERNET_RADIUS = 3.3  # at this distance RenderNet's scale is 1

@@ -26,7 +26,7 @@ def holding(system: str, *patterns: str) -> list[pathlib.Path]:
     folder = pathlib.Path(other or DEFAULT) / system
     found = [
         path
-        for path in sorted([*folder.glob("*.npz"), *folder.glob("*.json")])
+        for path in sorted([*folder.rglob("*.npz"), *folder.rglob("*.json")])
         if all(fnmatch.filter(_names(path), pattern) for pattern in patterns)
     ]
     if not found and not other:
@@ -49,7 +49,7 @@ def load(path: pathlib.Path) -> dict:
 
 def name_of(path: pathlib.Path) -> str:
     """Test id of a case."""
-    return path.stem
+    return "-".join(path.with_suffix("").parts[-2:])
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from tfrender.ops.antialias import antialias, antialias_silhouette
 from tfrender.ops.edge_gradient import edge_gradient
 from tfrender.ops.field_query import FieldQuery
 from tfrender.ops.forms import default_form
+from tfrender.ops.gaussian_sums import gaussian_sums
 from tfrender.ops.image_shading import render_styles
 from tfrender.ops.implicit_depth import implicit_depth
 from tfrender.ops.interpolate import interpolate, interpolate_corners
@@ -24,6 +25,15 @@ from tfrender.ops.phong import (
     light_direction,
     phong_shading,
 )
+from tfrender.ops.point_schedules import blur_schedule, keep_schedule, keep_weights
+from tfrender.ops.project_occupancy import (
+    OccupancyPictures,
+    OccupancySettings,
+    occupancy_pictures,
+    occupancy_voxels,
+    project_occupancy,
+)
+from tfrender.ops.project_points import frame_coordinates, project_points
 from tfrender.ops.rasterize import (
     Fragments,
     rasterize,
@@ -32,6 +42,7 @@ from tfrender.ops.rasterize import (
 )
 from tfrender.ops.ray_cube import CubeSpan, ray_cube
 from tfrender.ops.resample_volume import resample_volume
+from tfrender.ops.sample_rings import sample_rings
 from tfrender.ops.sample_texture import (
     border_centered_uv,
     sample_texture,
@@ -45,6 +56,11 @@ from tfrender.ops.shade import (
     SphericalHarmonicLight,
     shade,
 )
+from tfrender.ops.smooth_silhouette import (
+    distance_to_contour,
+    signed_distance,
+    smooth_silhouette,
+)
 from tfrender.ops.soft_blend import SoftBlend, SoftModes
 from tfrender.ops.soft_rasterize import soft_rasterize
 from tfrender.ops.soft_rasterize_dense import SoftImages, soft_rasterize_dense
@@ -53,6 +69,7 @@ from tfrender.ops.spherical_harmonics import (
     spherical_harmonic_basis,
     spherical_harmonic_light,
 )
+from tfrender.ops.splat_points import RayProduct, blur_voxels, ray_product, splat_points
 from tfrender.ops.surface_texels import (
     sample_texels,
     texel_centers,
@@ -83,14 +100,19 @@ __all__ = [
     "Nearest",
     "NeuralFragments",
     "NeuralImages",
+    "OccupancyPictures",
+    "OccupancySettings",
     "PointLight",
     "RayHits",
+    "RayProduct",
     "SoftBlend",
     "SoftImages",
     "SoftModes",
     "SphericalHarmonicLight",
     "antialias",
     "antialias_silhouette",
+    "blur_schedule",
+    "blur_voxels",
     "border_centered_uv",
     "build_mipmaps",
     "composite_on_white",
@@ -99,35 +121,49 @@ __all__ = [
     "cubes_to_atlas",
     "default_form",
     "diffuse_coefficients",
+    "distance_to_contour",
     "edge_gradient",
     "foreground_mask",
+    "frame_coordinates",
+    "gaussian_sums",
     "guarded_unit",
     "implicit_depth",
     "interpolate",
     "interpolate_corners",
+    "keep_schedule",
+    "keep_weights",
     "light_direction",
     "march_rays",
     "nearest_points",
     "neural_images",
     "neural_rasterize",
+    "occupancy_pictures",
+    "occupancy_voxels",
     "opposite_corners",
     "phong_shading",
     "project_faces",
+    "project_occupancy",
+    "project_points",
     "published_voxels",
     "rasterize",
     "rasterize_layers",
     "rasterize_mesh",
     "ray_cube",
+    "ray_product",
     "render_styles",
     "resample_volume",
+    "sample_rings",
     "sample_texels",
     "sample_texture",
     "sample_texture_cubes",
     "shade",
+    "signed_distance",
+    "smooth_silhouette",
     "soft_rasterize",
     "soft_rasterize_dense",
     "spherical_harmonic_basis",
     "spherical_harmonic_light",
+    "splat_points",
     "texel_centers",
     "texel_index",
     "texels_from_atlas",
