@@ -144,6 +144,35 @@ def splits(directory: str) -> list[str]:
     return names
 
 
+def check_disjoint(directory: str, first: str, second: str, schema: Schema) -> None:
+    """Refuses two splits whose sidecars list the same objects.
+
+    Sidecars that list none are not judged, nor is one split named twice.
+
+    Args:
+        directory: folder of the data set.
+        first: name of a split.
+        second: name of the other.
+        schema: what the records must hold.
+
+    Raises:
+        FileNotFoundError, FormatError: as `read_split`.
+        ValueError: an object is in both.
+    """
+    if first == second:
+        return
+    names, others = (
+        set(read_split(directory, split, schema).metadata.get("objects") or ())
+        for split in (first, second)
+    )
+    shared = sorted(names & others)
+    if shared:
+        raise ValueError(
+            f"{directory}: expected different objects in the splits {first} and "
+            f"{second}; {len(shared)} are in both, {shared[0]} the first."
+        )
+
+
 def fingerprint(directory: str) -> str:
     """Short hash of every sidecar in a folder; changes when the data do."""
     digest = hashlib.sha256()

@@ -17,9 +17,11 @@ SMALL = {
     "fit_a_mesh.md": {
         "SIZE, LEVEL, STEPS = 128, 4, 800": "SIZE, LEVEL, STEPS = 16, 1, 8"
     },
+    "drwr.md": {"SIZE, STEPS = 64, 300": "SIZE, STEPS = 16, 6"},
     "dvr.md": {},
     "dvr_data.md": {},
     "dvr_meshes.md": {},
+    "drwr_data.md": {},
 }
 
 
@@ -68,6 +70,12 @@ def test_the_guide_fits_a_mesh(tmp_path):
     assert (tmp_path / "mesh.glb").stat().st_size > 1000
 
 
+def test_the_page_of_point_clouds_fits_one():
+    names = run("drwr.md")
+    assert names["mask"].shape == (6, 16, 16, 1)
+    assert names["course"][-1] < names["course"][0]
+
+
 def test_the_page_of_posed_pictures_runs(tmp_path):
     names = run("dvr_data.md")
     assert float(names["depth_scale"][0]) == pytest.approx(2.0)
@@ -81,6 +89,12 @@ def test_the_page_of_extracted_meshes_runs(tmp_path):
     assert not surface.notes
     mesh = io.load_mesh(str(tmp_path / "torus.ply"))
     assert len(mesh.faces) == len(surface.faces) > 1000
+
+
+def test_the_page_of_silhouettes_and_cameras_runs(tmp_path):
+    names = run("drwr_data.md")
+    assert names["points"].shape == (5000, 2)
+    assert (tmp_path / "camera_0.mat").exists()
 
 
 @pytest.mark.parametrize("page", SMALL)

@@ -14,18 +14,11 @@ import tensorflow as tf
 
 from datasets.dvr import camera_files, visual_hull
 from datasets.dvr.layouts import LAYOUTS
-from datasets.mesh_reconstruction.generation import (
-    padded_triangles,
-    place,
-    shade_samples,
-)
+from datasets.mesh_pictures import draw, padded_triangles, place
 from tfrender import cameras, geometry, io
-from tfrender.ops.rasterize import rasterize_mesh
-from tfrender.ops.supersample import average_samples
 
 PLACEMENTS = ("ring", "sphere")
 _GOLDEN_ANGLE_DEG = 180.0 * (3.0 - math.sqrt(5.0))
-_FACES_A_CALL = 1 << 19  # faces times views that are drawn at once
 _INPUT_SIZE = 137  # of the pictures of Choy et al.
 _INPUT_ELEVATIONS = (25.0, 30.0)
 _INPUTS = 24
@@ -144,7 +137,9 @@ def draw_scene(path: str, name: str, settings: SceneSettings) -> Scene:
     except ValueError as error:
         raise io.FormatError(f"{path}: {error}") from error
     camera = scene_cameras(settings)
-    images, masks, depth = _draw(soup, camera, settings.image_size, settings)
+    images, _, masks, depth = draw(
+        soup, camera, settings.image_size, settings.supersample
+    )
     if not masks.any():
         raise io.FormatError(f"{path}: too thin; no picture shows the object.")
     hull = None
@@ -166,28 +161,11 @@ def draw_scene(path: str, name: str, settings: SceneSettings) -> Scene:
         azimuth = generator.uniform(0.0, 360.0, _INPUTS)
         elevation = generator.uniform(*_INPUT_ELEVATIONS, _INPUTS)
         own = _orbit(azimuth, elevation, settings, aspect=1.0)
-        inputs = _draw(soup, own, (_INPUT_SIZE, _INPUT_SIZE), settings)[0]
+        size = (_INPUT_SIZE, _INPUT_SIZE)
+        inputs = draw(soup, own, size, settings.supersample).images
     return Scene(
         *(images, masks, depth, hull, camera, normalization, points, normals, inputs)
     )
-
-
-def _draw(soup, camera, image_size, settings):
-    """Images uint8 on white, masks and depths by pixel centres."""
-    vertices, faces = padded_triangles(soup)
-    vertices, faces = tf.constant(vertices)[tf.newaxis], tf.constant(faces)
-    together = max(1, _FACES_A_CALL // len(faces))
-    k, found = settings.supersample, []
-    for first in range(0, len(camera.projection), together):
-        part = cameras.Camera(*(m[first : first + together] for m in camera))
-        seen = rasterize_mesh(vertices, faces, part, image_size)
-        fine = rasterize_mesh(vertices, faces, part, [k * side for side in image_size])
-        samples = shade_samples(soup, part, fine)
-        samples = average_samples(tf.constant(samples), k).numpy()
-        white = samples[..., :3] + 1.0 - samples[..., 3:]
-        images = np.rint(white.clip(0.0, 1.0) * 255.0).astype(np.uint8)
-        found.append((images, seen.mask.numpy(), seen.depth.numpy()))
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
 def write_scene(folder: str, scene: Scene, layout: str) -> None:

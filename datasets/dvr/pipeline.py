@@ -13,10 +13,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from datasets import records
+from datasets import records, row_order
 from datasets.dvr import examples, memory, sampling
 from datasets.shards import sidecar_path
 from tfrender import checks
@@ -175,7 +174,7 @@ def training_batches(
     def example(number, record):
         draw = draws(number)
         opened = source.open(record)
-        view = sampling.below(draw[0], opened.count)
+        view = row_order.below(draw[0], opened.count)
         return opened.example(view, draw[1:])
 
     stream = elements.map(example, num_parallel_calls=tf.data.AUTOTUNE)
@@ -233,7 +232,7 @@ def evaluation_batches(
         draw = tf.random.stateless_uniform([2], key, None, None, tf.uint32)
         places = tf.range(opened.count, dtype=tf.int64)
         if views == "random":
-            places = sampling.below(draw[0], opened.count)[tf.newaxis]
+            places = row_order.below(draw[0], opened.count)[tf.newaxis]
         elif wanted is not None:
             kept = tf.reduce_any(opened.views[:, tf.newaxis] == wanted, axis=-1)
             places = tf.boolean_mask(places, kept)
@@ -349,7 +348,7 @@ class _Source:
     def endless(self, start: int, seed: int) -> tf.data.Dataset:
         """(number, record) from element `start` on, each record once an epoch."""
         if self.store is not None:
-            return _shuffled_rows(len(self.store.first), start, seed)
+            return row_order.shuffled_rows(len(self.store.first), start, seed)
         # Every epoch holds as many of the classes: whole ones are skipped by
         # arithmetic.
         epoch, rest = divmod(start, _records_of(self.found, self.chosen))
@@ -367,20 +366,6 @@ class _Source:
         if len(self.chosen) < len(self.found["classes"]):
             stream = stream.filter(sampling.class_filter(self.chosen))
         return stream
-
-
-def _shuffled_rows(count: int, start: int, seed: int) -> tf.data.Dataset:
-    """(number of the element, row of a store)."""
-    epoch, rest = divmod(start, count)
-    rows = tf.range(count, dtype=tf.int64)
-
-    def shuffled(number):
-        key = tf.stack([tf.constant(-1 - seed, tf.int64), number])
-        order = tf.random.experimental.stateless_shuffle(rows, key)
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    stream = tf.data.Dataset.range(epoch, np.iinfo(np.int64).max)
-    return stream.flat_map(shuffled).skip(rest).enumerate(start)
 
 
 def _records_of(found: dict[str, Any], chosen) -> int:

@@ -5,21 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from datasets.dvr import examples
-
-
-def below(draw: tf.Tensor, count) -> tf.Tensor:
-    """Maps uniform bits to a range.
-
-    Args:
-        draw: scalar uint32.
-        count: scalar integer.
-
-    Returns:
-        0 .. count - 1, int64.
-    """
-    wide = tf.cast(draw, tf.uint64) * tf.cast(count, tf.uint64)
-    shifted = tf.bitwise.right_shift(wide, tf.constant(32, tf.uint64))
-    return tf.cast(shifted, tf.int64)
+from datasets.row_order import below
 
 
 def class_filter(chosen: Sequence[str]):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from datasets import records
+from datasets import records, shards
 from datasets.mesh_reconstruction import views as fixed_views
 from datasets.mesh_reconstruction.examples import (
     SCHEMA,
@@ -22,6 +22,7 @@ from datasets.mesh_reconstruction.examples import (
     parse_packed,
     unpack_voxels,
 )
+from datasets.row_order import below
 from datasets.shards import sidecar_path
 from tfrender import checks
 from tfrender.io import FormatError
@@ -98,18 +99,7 @@ def check_disjoint(data_dir: str, first: str, second: str) -> None:
         FileNotFoundError, FormatError: as `metadata`.
         ValueError: an object is in both.
     """
-    if first == second:
-        return
-    names, others = (
-        set(metadata(data_dir, split).metadata.get("objects") or ())
-        for split in (first, second)
-    )
-    shared = sorted(names & others)
-    if shared:
-        raise ValueError(
-            f"{data_dir}: expected different objects in the splits {first} and "
-            f"{second}; {len(shared)} are in both, {shared[0]} the first."
-        )
+    shards.check_disjoint(data_dir, first, second, SCHEMA)
 
 
 def load(data_dir: str, split: str, classes: Sequence[str] | None = None) -> Packed:
@@ -236,12 +226,6 @@ def training_batches(
     firsts = tf.constant(np.cumsum(counts) - counts)
     counts = tf.constant(counts)
     azimuths = tf.constant(fixed_views.azimuths_deg())
-
-    def below(draw, count):  # uniform 32 bits to 0 .. count - 1
-        wide = tf.cast(draw, tf.uint64) * tf.cast(count, tf.uint64)
-        return tf.cast(
-            tf.bitwise.right_shift(wide, tf.constant(32, tf.uint64)), tf.int64
-        )
 
     def pair(number):
         draw = tf.random.stateless_uniform(

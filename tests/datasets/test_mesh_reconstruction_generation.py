@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from datasets import mesh_pictures
 from datasets.mesh_reconstruction import generation, views
 from tfrender import io
 
@@ -123,7 +124,7 @@ def test_many_faces_are_drawn_in_parts_with_the_same_result(hook, monkeypatch, d
     parts = generation.draw_object(hook, "hook", SETTINGS)
     # Rounding of the camera moves single samples of an edge.
     assert (parts.images != drawn.images).mean() < 1e-3
-    monkeypatch.setattr(generation, "_MOST_PAIRS", 0)
+    monkeypatch.setattr(mesh_pictures, "_MOST_PAIRS", 0)
     flat = generation.draw_object(hook, "hook", SETTINGS)
     np.testing.assert_array_equal(flat.images, parts.images)  # boxes are all creases
 

@@ -30,6 +30,7 @@ from tfrender.io.images import (
     write_gif,
     write_png,
 )
+from tfrender.io.mat_files import read_mat, write_mat
 from tfrender.io.meshes import (
     MESH_SUFFIXES,
     Material,
@@ -59,6 +60,7 @@ __all__ = [
     "read_binvox",
     "read_depth",
     "read_image",
+    "read_mat",
     "read_npy",
     "read_npz",
     "remove_coincident_faces",
@@ -70,6 +72,7 @@ __all__ = [
     "write_depth_exr",
     "write_file",
     "write_gif",
+    "write_mat",
     "write_png",
     "write_tar",
 ]

@@ -17,6 +17,7 @@ from tfrender.metrics.meshes import (
     point_scores,
     voxel_iou,
 )
+from tfrender.metrics.points import precision_coverage, summarize_views
 
 __all__ = [
     "absolute_error",
@@ -29,7 +30,9 @@ __all__ = [
     "normal_consistency",
     "picture_scores",
     "point_scores",
+    "precision_coverage",
     "psnr",
     "silhouette_iou",
+    "summarize_views",
     "voxel_iou",
 ]
