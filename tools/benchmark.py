@@ -22,6 +22,7 @@ from absl import flags
 
 from tfrender import checks, io
 from tools import (
+    benchmark_drwr,
     benchmark_dvr,
     benchmark_mesh_reconstruction,
     benchmark_rasterize,
@@ -31,6 +32,7 @@ from tools import (
 
 FLAGS = flags.FLAGS
 SUITES = {
+    "drwr": benchmark_drwr.workloads,
     "dvr": benchmark_dvr.workloads,
     "rendernet": benchmark_rendernet.workloads,
     "mesh_reconstruction": benchmark_mesh_reconstruction.workloads,

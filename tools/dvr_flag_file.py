@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from datasets.dvr import layouts
+from tools.config_keys import Key, command_lines, flag_text
 from tools.dvr_config import encoder
 from tools.dvr_config_keys import (
     KEYS,
@@ -18,7 +19,6 @@ from tools.dvr_config_keys import (
     RECORDS,
     SCORES,
     TRAINER,
-    Key,
 )
 
 _SPLITS = tuple(f"data.{name}_split" for name in ("train", "val", "test"))
@@ -204,7 +204,7 @@ def _commands(config, given, records: str) -> list[str]:
         if arguments is None:
             continue
         words = [f"python -m {program}", *map(shlex.quote, arguments)]
-        lines += [f"# {about[program]}", *_wrapped(words), "#"]
+        lines += [f"# {about[program]}", *command_lines(words), "#"]
     return lines
 
 
@@ -243,26 +243,7 @@ def _arguments(config, program: str, skip=()) -> list[str]:
 
 
 def _text(value, key: Key) -> str:
-    """A value as its flag takes it; "" for null and empty lists."""
-    if key.values is not None:
-        return key.values[value]
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
+    """A value as its flag takes it."""
     if key.flag == "march_samples":  # a range of one number: [n, n + 1)
         return str(value[0])
-    if isinstance(value, list):
-        return ",".join(_text(item, key) for item in value)
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
-def _wrapped(words: list[str]) -> list[str]:
-    """Comment lines of one command, broken behind 84 characters."""
-    lines, line = [], "#     " + words[0]
-    for word in words[1:]:
-        if len(line) + len(word) > 84:
-            lines.append(f"{line} \\")
-            line = "#        "
-        line += f" {word}"
-    return [*lines, line]
+    return flag_text(value, key)

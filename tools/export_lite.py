@@ -56,7 +56,7 @@ def single_example(signature: saved_model.Signature):
 def example_inputs(signature: saved_model.Signature) -> dict[str, np.ndarray]:
     """A request that the signatures of our systems accept: a box and the demo's pose.
 
-    A picture is a grey disk on black, with its coverage.
+    A picture is a grey disk, on black with its coverage, or on white without one.
 
     Args:
         signature: loaded signature.
@@ -75,7 +75,11 @@ def example_inputs(signature: saved_model.Signature) -> dict[str, np.ndarray]:
             side = spec.shape[1]
             row = np.arange(side) - side / 2 + 0.5
             disk = np.hypot(row[:, np.newaxis], row) < 0.3 * side
-            value = disk[np.newaxis, ..., np.newaxis] * np.float32([0.5] * 3 + [1.0])
+            disk = disk[np.newaxis, ..., np.newaxis]
+            if spec.shape[-1] == 3:
+                value = np.where(disk, np.float32(0.5), np.ones(3, np.float32))
+            else:
+                value = disk * np.float32([0.5] * 3 + [1.0])
         elif name in known:
             value = np.array(known[name], np.float32)
         else:

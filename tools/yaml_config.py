@@ -30,16 +30,20 @@ class Entry(NamedTuple):
     where: str
 
 
-def read(path: str, sections: Iterable[str]) -> dict[str, Entry]:
+def read(
+    path: str, sections: Iterable[str], parent_key: str = PARENT
+) -> dict[str, Entry]:
     """Reads a file and those that it inherits from.
 
-    Sections are merged; any other value, lists too, replaces the inherited one.
-    `inherit_from` is looked for from the current folder, as the originals do, then from
+    Sections are merged; any other value, lists too, replaces the inherited one. The
+    inherited file is looked for from the current folder, as the originals do, then from
     the folder of the file and those above it.
 
     Args:
         path: YAML file.
         sections: dotted names of the keys that hold keys, such as "data".
+        parent_key: name of the key that names the inherited file; null or an empty
+            text names none.
 
     Returns:
         dotted name -> entry, ancestors first.
@@ -48,7 +52,22 @@ def read(path: str, sections: Iterable[str]) -> dict[str, Entry]:
         FileNotFoundError: the file, or one that it inherits from.
         LimitError, FormatError: naming file and key or line.
     """
-    return _read(pathlib.Path(path), frozenset(sections), ())
+    return _read(pathlib.Path(path), frozenset(sections), parent_key, ())
+
+
+def top(path: str) -> dict[str, Any]:
+    """The keys of one file alone, by which systems are told apart.
+
+    Args:
+        path: YAML file.
+
+    Returns:
+        name -> value, sections as dict.
+
+    Raises:
+        FileNotFoundError, LimitError, FormatError: see `read`.
+    """
+    return _content(pathlib.Path(path))
 
 
 def unknown_key(entry: Entry, known: Iterable[str]) -> FormatError:
@@ -72,20 +91,19 @@ def unknown_key(entry: Entry, known: Iterable[str]) -> FormatError:
     return FormatError(f"{file}: unknown key {name[:80]!r}; {hint}")
 
 
-def _read(path: pathlib.Path, sections, children) -> dict[str, Entry]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
+def _read(path: pathlib.Path, sections, parent_key, children) -> dict[str, Entry]:
     if path.resolve() in children:
-        raise FormatError(f"{path}: inherits from itself through {PARENT}.")
+        raise FormatError(f"{path}: inherits from itself through {parent_key}.")
     if len(children) >= _DEEPEST:
-        raise LimitError(f"{path}: expected at most {_DEEPEST} levels of {PARENT}.")
+        raise LimitError(f"{path}: expected at most {_DEEPEST} levels of {parent_key}.")
     entries: dict[str, Entry] = {}
     _flatten(_content(path), "", str(path), sections, entries)
-    parent = entries.pop(PARENT, None)
-    if parent is None or parent.value is None:
+    parent = entries.pop(parent_key, None)
+    if parent is None or parent.value in (None, ""):
         return entries
     file = _parent_file(path, parent)
-    return {**_read(file, sections, (*children, path.resolve())), **entries}
+    inherited = _read(file, sections, parent_key, (*children, path.resolve()))
+    return {**inherited, **entries}
 
 
 def _parent_file(path: pathlib.Path, entry: Entry) -> pathlib.Path:
@@ -102,6 +120,8 @@ def _parent_file(path: pathlib.Path, entry: Entry) -> pathlib.Path:
 
 
 def _content(path: pathlib.Path) -> dict:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file.")
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise LimitError(f"{path}: expected at most {LARGEST_FILE} bytes; got {size}.")

@@ -1,5 +1,6 @@
 """Runs programs for tests, and exports the small model that they need."""
 
+import json
 import subprocess
 import sys
 import types
@@ -58,6 +59,33 @@ def launch(module, *arguments):
         text=True,
         timeout=200,
     )
+
+
+# Prints the flags of each program, which share names and so cannot be defined together.
+_LIST_FLAGS = """
+import importlib, json, sys
+from absl import flags
+found = {}
+for name in sys.argv[1:]:
+    module = importlib.import_module(name)
+    getattr(module, "define_flags", lambda: None)()
+    found[name] = sorted(flags.FLAGS)
+    for flag in found[name]:
+        delattr(flags.FLAGS, flag)
+print(json.dumps(found))
+"""
+
+
+def flags_of(modules):
+    """Flags of programs by module, read in another process."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LIST_FLAGS, *modules],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def last_error(done):

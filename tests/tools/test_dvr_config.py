@@ -1,10 +1,7 @@
 """Claims of tools.dvr_config and dvr_flag_file, and of the table that they read."""
 
-import json
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -300,6 +297,7 @@ def test_a_bad_key_or_value_is_named(tmp_path, text, message):
 
 def test_the_program_tells_the_systems_apart(configs, tmp_path, capsys):
     flags = {"preset": "paper", "records": None, "legacy": False}
+    flags |= {"system": "auto", "set": [], "modern": False}
     path = str(configs / "multi_view_mvs.yaml")
     programs.run_inside(import_config, config=path, output=None, **flags)
     printed = capsys.readouterr().out
@@ -336,31 +334,9 @@ def test_the_page_lists_every_key_and_where_it_goes():
             assert program in rows[name], name
 
 
-# Prints the flags of each program, which share names and so cannot be defined together.
-_LIST_FLAGS = """
-import importlib, json, sys
-from absl import flags
-found = {}
-for name in sys.argv[1:]:
-    module = importlib.import_module(name)
-    getattr(module, "define_flags", lambda: None)()
-    found[name] = sorted(flags.FLAGS)
-    for flag in found[name]:
-        delattr(flags.FLAGS, flag)
-print(json.dumps(found))
-"""
-
-
 def test_every_flag_exists_in_its_program(configs):
     programs_of = sorted({key.program for key in KEYS.values() if key.program})
-    done = subprocess.run(
-        [sys.executable, "-c", _LIST_FLAGS, *programs_of],
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = programs.flags_of(programs_of)
     for name, key in KEYS.items():
         if key.program:
             assert key.flag in found[key.program], name

@@ -6,7 +6,7 @@ from tools import import_config
 
 
 def test_the_program_writes_a_flag_file_or_prints_it(tmp_path, capsys):
-    flags = {"config": write(tmp_path), "preset": "tiny"}
+    flags = {"config": write(tmp_path), "preset": "tiny", "system": "auto", "set": []}
     programs.run_inside(import_config, **flags, output=None)
     printed = capsys.readouterr().out
     assert "--preset=tiny" in printed.splitlines()
