@@ -31,6 +31,7 @@ metrics.jsonl, images/, meshes/ and saved_model/ with model_card.md.
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -75,6 +76,8 @@ class Experiment:
         card: () -> heading -> text or table, first sections of the model card.
         best: (metric, "max" or "min") that chooses the best checkpoint.
         train_split, test_split: names of the splits.
+        report: (folder of the run, step, held-out metrics) writes files of the system's
+            own after an evaluation. None writes none.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Experiment:
     best: tuple[str, str] = ("loss", "min")
     train_split: str = "train"
     test_split: str = "test"
+    report: Callable[[pathlib.Path, int, Mapping[str, float]], None] | None = None
 
 
 class Result(NamedTuple):

@@ -225,6 +225,8 @@ class Run:
             )
         self.metrics = metrics
         self.journal.scalars(self.step, self.experiment.test_split, metrics)
+        if self.experiment.report and self.cluster.chief:
+            self.experiment.report(self.folder, self.step, metrics)
         text = "  ".join(f"{key} {value:.5g}" for key, value in metrics.items())
         self._say(f"step {self.step}, {self.experiment.test_split}: {text}")
         self.checkpoints.save_best(self.step, metrics[name], metrics, mode)
