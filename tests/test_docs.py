@@ -22,6 +22,7 @@ SMALL = {
     "dvr_data.md": {},
     "dvr_meshes.md": {},
     "drwr_data.md": {},
+    "drwr_evaluation.md": {},
 }
 
 
@@ -95,6 +96,11 @@ def test_the_page_of_silhouettes_and_cameras_runs(tmp_path):
     names = run("drwr_data.md")
     assert names["points"].shape == (5000, 2)
     assert (tmp_path / "camera_0.mat").exists()
+
+
+def test_the_page_of_scores_runs(tmp_path):
+    assert run("drwr_evaluation.md")["scores"]
+    assert (tmp_path / "sphere.png").exists()
 
 
 @pytest.mark.parametrize("page", SMALL)

@@ -1,6 +1,5 @@
 """Claims of tools.drwr_config, drwr_flag_file and config_keys, and of their table."""
 
-import importlib.util
 import pathlib
 import re
 
@@ -365,26 +364,9 @@ def test_every_flag_of_our_files_has_a_comment_above_and_is_given_once(path):
     assert len(names) == len(set(names))
 
 
-# Until the trainer is there.
-_PLANNED = """
-data_dir output_dir preset batch_size steps learning_rate seed eval_every log_every
-export points filters hidden_size code_size decoder_stddev unit_cube predict_pose
-pose_candidates learn_scaling scaling_maximum pretrained_path views_per_step
-views_to_use random_views classes train_split held_out truth_dir eval_views
-loss_preset lambda_unary lambda_pair lambda_sum lambda_entropy lambda_chamfer
-lambda_projection lambda_frame lambda_surface grid grid_depth pair_width pair_bias
-rings sample_share sample_points sigma_start sigma_end kernel_size keep_start
-keep_from keep_to keep_exponential keep_scheduled max_projection density_clip
-max_depth student lambda_student align_student focal_length camera_distance
-weight_decay lr_share lr_second lr_decay lr_decay_steps
-"""
-
-
 def test_every_flag_exists_in_its_program(tmp_path):
     tools = [RECORDS, PREDICTIONS, SCORES]
-    trainer = importlib.util.find_spec(TRAINER) is not None
-    found = programs.flags_of(tools + [TRAINER] * trainer)
-    found.setdefault(TRAINER, _PLANNED.split())
+    found = programs.flags_of([*tools, TRAINER])
     for name, key in KEYS.items():
         if key.program and name != "config":
             assert key.flag in found[key.program], name
