@@ -144,6 +144,34 @@ def splits(directory: str) -> list[str]:
     return names
 
 
+def read_described(
+    directory: str, split: str, schema: Schema, entries, program: str
+) -> Split:
+    """Reads the sidecar of a split whose metadata must have some entries.
+
+    Args:
+        directory: folder of the data set.
+        split: name of the split.
+        schema: what the records must hold.
+        entries: names in the metadata.
+        program: module that makes such data, for the message.
+
+    Returns:
+        the split.
+
+    Raises:
+        FileNotFoundError, FormatError: as `read_split`, or an entry is missing.
+    """
+    found = read_split(directory, split, schema)
+    missing = [name for name in entries if name not in found.metadata]
+    if missing:
+        raise FormatError(
+            f"{sidecar_path(directory, split)}: expected the entry {missing[0]}; make "
+            f"the data again with {program}."
+        )
+    return found
+
+
 def check_disjoint(directory: str, first: str, second: str, schema: Schema) -> None:
     """Refuses two splits whose sidecars list the same objects.
 

@@ -48,12 +48,16 @@ def from_quaternion(
             length and for numbers that are not finite.
     """
     quaternion = tf.reshape(_float("quaternion", quaternion, 4), [-1, 4])
-    _check_values(quaternion)
+    _check_rotation(quaternion)
     move = tf.zeros([1, 3]) if translation is None else translation
     move = tf.reshape(_float("translation", move, 3), [-1, 3])
     depth, up, right = tf.unstack(move, axis=-1)
-    depth += tf.reshape(tf.cast(distance, tf.float32), [-1])
+    distance = tf.reshape(tf.cast(distance, tf.float32), [-1])
     focal = tf.reshape(tf.cast(focal_length, tf.float32), [-1])
+    _check_finite("translation", move)
+    _check_finite("distance", distance)
+    _check_finite("focal_length", focal, above=0.0)
+    depth += distance
     rows = quaternion_to_matrix(quaternion)[:, ::-1] * tf.constant([[1.0], [1], [-1]])
     batch = depth + up + right + focal + quaternion[:, 0]  # only for its size
     move = tf.stack([_as(right, batch), _as(up, batch), _as(-depth, batch)], axis=-1)
@@ -178,7 +182,7 @@ def _as(vector, batch):
     return tf.broadcast_to(vector, tf.shape(batch))
 
 
-def _check_values(quaternion):
+def _check_rotation(quaternion):
     """Refuses what is no rotation, where it can be seen."""
     if not tf.executing_eagerly():
         return
@@ -190,3 +194,16 @@ def _check_values(quaternion):
             "`quaternion` must be finite and longer than 0; got "
             f"{values[wrong][0].tolist()} at {int(np.flatnonzero(wrong)[0])}."
         )
+
+
+def _check_finite(name, value, above=None):
+    """Refuses numbers that are not finite, or not above a bound, where seen."""
+    if not tf.executing_eagerly():
+        return
+    numbers = value.numpy()
+    wrong = ~np.isfinite(numbers)
+    if above is not None:
+        wrong |= ~(numbers > above)
+    if wrong.any():
+        bound = "" if above is None else f" and above {above:g}"
+        raise ValueError(f"`{name}` must be finite{bound}; got {numbers[wrong][0]}.")

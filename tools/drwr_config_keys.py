@@ -26,8 +26,8 @@ def _weight(default, name, about) -> Key:
     return number(default, TRAINER, f"lambda_{name}", f"Weight of {about}.")
 
 
-def _share(default, flag, about) -> Key:
-    return number(default, TRAINER, flag, about, high=1.0)
+def _share(default, flag, about, low=1e-6) -> Key:
+    return number(default, TRAINER, flag, about, low=low, high=1.0)
 
 
 _COLORS = "its colours train nothing in the original"
@@ -126,7 +126,7 @@ _POSES = {
     "predict_translation_init_stddev": _unread("number", 0.05),
     "focal_length": number(
         *(1.875, TRAINER, "focal_length"),
-        "Of predicted cameras, in widths of the picture.",
+        "Of the cameras, in widths of the picture.",
         low=1e-3,
     ),
     "camera_distance": number(
@@ -146,9 +146,12 @@ _VOXELS = {
     ),
     "voxel_grid_size": _unread("number", 2.0),
     "pc_relative_sigma": number(
-        1.0, TRAINER, "sigma_start", "Blur of the voxels at first, in voxels."
+        *(1.0, TRAINER, "sigma_start", "Blur of the voxels at first, in voxels."),
+        low=1e-3,
     ),
-    "pc_relative_sigma_end": number(0.2, TRAINER, "sigma_end", "Blur at the end."),
+    "pc_relative_sigma_end": number(
+        0.2, TRAINER, "sigma_end", "Blur at the end.", low=1e-3
+    ),
     "pc_gauss_kernel_size": count(
         11, TRAINER, "kernel_size", "Voxels that the blur reaches.", high=255
     ),
@@ -163,7 +166,7 @@ _VOXELS = {
         *(True, TRAINER, "keep_scheduled"), "... and all in the end ..."
     ),
     "pc_point_dropout_start_step": _share(
-        0.0, "keep_from", "... from this part of the training ..."
+        0.0, "keep_from", "... from this part of the training ...", low=0.0
     ),
     "pc_point_dropout_end_step": _share(1.0, "keep_to", "... to this one ..."),
     "pc_point_dropout_exponential_schedule": switch(
@@ -179,6 +182,7 @@ _VOXELS = {
     "drc_logsum_clip_val": number(
         *(1e-5, TRAINER, "density_clip"),
         "Voxels are kept so far from 0 and 1.",
+        low=1e-7,
         high=0.1,
     ),
     "drc_tf_cumulative": unused("flag", True, "always TensorFlow's own sums"),
@@ -204,7 +208,7 @@ _LOSSES = {
         low=1e-6,
     ),
     "gauss_bias": number(
-        *(3.5, TRAINER, "pair_bias"), "Logarithm of their repulsion.", low=-100, high=80
+        *(3.5, TRAINER, "pair_bias"), "Logarithm of their repulsion.", low=-50, high=50
     ),
     "ring_n": count(5, TRAINER, "rings", "Rings of the sampler.", high=64),
     "sample_scale": _share(1.0, "sample_share", "Share of the points in the losses."),
@@ -212,7 +216,9 @@ _LOSSES = {
 _OPTIMIZER = {
     "learning_rate": number(1e-4, TRAINER, "learning_rate", "Of Adam."),
     "learning_rate_step": number(
-        *(1.0, TRAINER, "lr_share"), "Part of the training after which it is ..."
+        *(1.0, TRAINER, "lr_share"),
+        "Part of the training after which it is ...",
+        high=1.0,
     ),
     "learning_rate_2": number(1e-5, TRAINER, "lr_second", "... this one."),
     "decay": switch(

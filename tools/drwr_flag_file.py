@@ -52,7 +52,7 @@ def flag_lines(
         "# python -m trainers.drwr --flagfile=THIS_FILE",
         f"# Made from {source!r} by tools.import_config.",
         "#",
-        *_commands(config, records),
+        *_commands(config, records, given),
         *_without_effect(config, given),
         "# Widths of the networks; the flags below say the rest.",
         f"--preset={'dpc' if dpc else 'paper'}",
@@ -93,6 +93,11 @@ def _as_original(dpc: bool) -> list[str]:
 def _joined(config, given, modern: bool, dpc: bool) -> list[str]:
     """Flags that several keys decide, or that have no single value."""
     lines = []
+    if not modern or "image_size" in given:
+        lines += [
+            "# Side of the pictures, as in the records.",
+            f"--input_size={config['image_size']}",
+        ]
     if not modern or given & {"decay", "decay_rate"}:
         factor = config["decay_rate"] if config["decay"] else 1.0
         lines += [
@@ -130,7 +135,14 @@ def _run(config) -> str:
     return str(pathlib.PurePath(config["checkpoint_dir"]) / name)
 
 
-def _commands(config, records: str) -> list[str]:
+def _lens(config, given) -> list[str]:
+    """Flags of known cameras; their distance is in the data, meshes have ours."""
+    if "focal_length" not in given:
+        return []
+    return [f"--focal_length={config['focal_length']:.12g}"]
+
+
+def _commands(config, records: str, given) -> list[str]:
     """Comment lines: the commands before and after the training."""
     run = pathlib.PurePath(_run(config))
     folder = run / config["save_predictions_dir"]
@@ -141,7 +153,10 @@ def _commands(config, records: str) -> list[str]:
         (
             "Records of the data, once before the training:",
             RECORDS,
-            [*_source(config), *_arguments(config, RECORDS), f"--output={records}"],
+            [
+                *(*_source(config), *_arguments(config, RECORDS)),
+                *(*_lens(config, given), f"--output={records}"),
+            ],
         ),
         (
             "Clouds of the trained model:",

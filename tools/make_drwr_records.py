@@ -26,7 +26,15 @@ import sys
 from absl import flags
 
 from datasets import records
-from datasets.drwr import generation, layouts, renders, silhouettes, spool, truth
+from datasets.drwr import (
+    examples,
+    generation,
+    layouts,
+    renders,
+    silhouettes,
+    spool,
+    truth,
+)
 from datasets.mesh_reconstruction.generation import VARIANT
 from tfrender import io
 from tools import cli, drwr_sources, mesh_splits, progress
@@ -132,16 +140,21 @@ def _plan(kind: str, settings):
 
 def _write_split(items, kept: spool.Spool, split: str) -> list[str]:
     """Makes the objects of a split that are not there, and what --layout says."""
-    notes, begun = [], [kept.find(number) for number in range(len(items))]
+    notes, form, forms = [], None, iter(())
+    begun = [kept.find(number) for number in range(len(items))]
     there = sum(entry is not None for entry in begun)
     if there:
         print(f"{split}: going on after {there} of {len(items)} objects", flush=True)
     for number, item in progress.bar(list(enumerate(items)), split):
         entry = begun[number]
         if entry is None:
-            made = _make(item)
+            made = _make(item, form)
             _write_truth(made)
             entry = kept.add(number, made.views, made.notes)
+            forms = map(examples.form_of, made.views)
+        elif form is None:
+            forms = map(examples.form_of, kept.read(number))
+        form = form or next(iter(forms), None)
         notes += entry.notes
     if FLAGS.layout == "renders":
         _write_renders(kept, len(items), split)
@@ -194,10 +207,17 @@ def _truth_folder() -> pathlib.Path:
     return pathlib.Path(FLAGS.output) / _TRUTH
 
 
-def _make(item: drwr_sources.Item) -> drwr_sources.Made:
-    """Reads or draws an object; nothing of a broken one with --skip_broken."""
+def _make(item: drwr_sources.Item, form) -> drwr_sources.Made:
+    """Reads or draws an object; nothing of a broken one with --skip_broken.
+
+    What differs from the first object (its `examples.Form`, or None) is broken.
+    """
     try:
-        return item.make()
+        made = item.make()
+        for views in made.views:
+            own = examples.form_of(views)
+            examples.check_form(form or own, own, item.name)
+        return made
     except (ValueError, OSError) as error:
         if not FLAGS.skip_broken:
             raise

@@ -145,22 +145,25 @@ def main():
     known = [truth.read(path) for path in truth.find(clouds_of, names)]
     objects = pipeline.objects_of(FLAGS.data_dir, FLAGS.split)
     views = pipeline.form_of(FLAGS.data_dir, FLAGS.split).views
-    chosen = answers(known, len(objects), views)
+    of_views = answers(known, len(objects), views)
     generator = np.random.default_rng(FLAGS.seed)
     everything = np.concatenate(known) if FLAGS.method == "mean" else None
     items = []
-    for name, row in zip(progress.bar(objects, "writing"), chosen, strict=True):
+    for name, row in zip(progress.bar(objects, "writing"), of_views, strict=True):
         clouds = []
         for index in row:
             cloud = everything if index < 0 else known[index]
-            clouds.append(cloud[generator.integers(len(cloud), size=FLAGS.points)])
+            # A point twice would be a worse answer than the data allow.
+            few = len(cloud) < FLAGS.points
+            chosen = generator.choice(len(cloud), FLAGS.points, replace=few)
+            clouds.append(cloud[chosen])
         point_files.write_arrays(
             folder / f"{name}.npz",
             {"points": np.stack(clouds), "views": np.arange(views, dtype=np.int32)},
         )
         items.append({"name": name, "files": [f"{name}.npz"]})
     report = {"method": FLAGS.method, "split": FLAGS.split, "objects": items}
-    with io.write_file(folder / "predictions.json", "w") as file:
+    with io.write_file(folder / point_files.PREDICTIONS, "w") as file:
         json.dump(report, file, indent=1)
     print(f"wrote {folder}: {len(objects)} objects, {views} views each")
 

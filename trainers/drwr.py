@@ -9,7 +9,8 @@ points; --lambda_projection=1 is DPC's rendering of them, --lambda_chamfer=1 com
 them with points drawn in the masks. configs/README.md lists the originals' names.
 
 OUTPUT_DIR/result.csv has a row for every evaluation, result.txt a line "STEP: Chamfer
-distance x100", as the original.
+distance x100", as the original; the loss where there are no true points, or poses are
+learned.
 """
 
 import csv
@@ -31,7 +32,7 @@ from tfrender.ops.project_points import frame_coordinates, project_points
 from tfrender.ops.sample_rings import sample_rings
 from tools import cli, point_pictures
 from trainers import drwr_flags, flags, loop
-from trainers.point_losses import StepLoss, StepSettings
+from trainers.point_losses import StepLoss, StepSettings, object_means
 from trainers.schedules import Warmup
 
 drwr_flags.define()
@@ -101,7 +102,10 @@ def step_settings() -> StepSettings:
     )
     weights = (loss.unary, loss.pair, loss.sum, loss.entropy, loss.frame)
     if not any((*weights, found.chamfer, found.projection)):
-        raise ValueError("expected a loss; all weights (--lambda_...) are 0.")
+        raise ValueError(
+            "expected a loss of silhouettes; the weights unary, pair, sum, entropy, "
+            "frame, chamfer and projection (--lambda_...) are all 0."
+        )
     return found
 
 
@@ -113,7 +117,15 @@ def _check_data(settings: StepSettings, train: records.Split) -> None:
         FileNotFoundError: no weights to begin with.
     """
     height, width = train.metadata["image_size"]
-    grid = settings.points.grid
+    grid, views = settings.points.grid, train.metadata["views"]
+    for name, low in (("views_per_step", 1), ("views_to_use", 0), ("eval_views", 0)):
+        if not low <= FLAGS[name].value <= views:
+            raise ValueError(
+                f"--{name}: expected {low} to {views}, the views of an object; got "
+                f"{FLAGS[name].value}."
+            )
+    if FLAGS.grid_depth == 1:
+        raise ValueError("--grid_depth: expected 0, or at least 2; got 1.")
     if height != width or height % grid:
         raise ValueError(
             f"--grid: expected a size that divides square silhouettes; got {grid} for "
@@ -150,6 +162,7 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
     # The loop tells the splits apart by their names.
     evaluated = "seen" if FLAGS.held_out == FLAGS.train_split else FLAGS.held_out
     truth = truth_dir(settings.data_dir)
+    samples = FLAGS.sample_points if FLAGS.lambda_chamfer else 0
 
     def dataset(split, start, batch_size):
         if split == evaluated:
@@ -162,6 +175,7 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
                 truth_dir=truth,
                 truth_points=FLAGS.truth_points,
                 views_to_use=FLAGS.eval_views,
+                samples=samples,
             )
         return pipeline.training_batches(
             settings.data_dir,
@@ -174,7 +188,7 @@ def experiment(settings, train: records.Split) -> loop.Experiment:
             split=FLAGS.train_split,
             random_views=FLAGS.random_views,
             views_to_use=FLAGS.views_to_use,
-            samples=FLAGS.sample_points if FLAGS.lambda_chamfer else 0,
+            samples=samples,
         )
 
     def model():
@@ -236,7 +250,7 @@ class System:
         images, views = batch["image"], batch["image"].shape[1]
         flat = tf.reshape(images, [-1, *images.shape[2:]])
         points = model(flat, training=False)["points"]
-        found = {"inside": _object_means(_inside(points, batch, views), views)}
+        found = {"inside": object_means(_inside(points, batch, views), views)}
         if "truth" not in batch:
             last = tf.constant(self.steps, tf.int64)
             loss, _ = self.step_loss(model, batch, tf.constant(1.0), last)
@@ -250,8 +264,8 @@ class System:
         return {
             _BEST: tf.reduce_mean(both, axis=1),
             "cd_best_view": tf.reduce_min(both, axis=1),
-            "precision": _object_means(precision, views),
-            "coverage": _object_means(coverage, views),
+            "precision": object_means(precision, views),
+            "coverage": object_means(coverage, views),
             **found,
         }
 
@@ -308,7 +322,6 @@ def learning_schedule(settings) -> keras.optimizers.schedules.LearningRateSchedu
             rate, FLAGS.lr_decay_steps, FLAGS.lr_decay, staircase=True
         )
     else:
-        # The original changes after, Keras before the step that is named.
         change = int(FLAGS.lr_share * settings.steps)
         found = schedules.PiecewiseConstantDecay([change], [rate, FLAGS.lr_second])
     return Warmup(found, FLAGS.warmup_steps)
@@ -338,9 +351,9 @@ def write_results(folder: pathlib.Path, step: int, metrics) -> None:
 
 
 def _inside(points, batch, views):
-    """Share of the projections on the foreground, [B V]: in view 0 and the middle one.
+    """Share of the projections on the foreground, [B V].
 
-    Points of picture v are looked at from the views of the same object.
+    Points of picture v are looked at from view v and from the one V // 2 further.
     """
     count = points.shape[1]
     mask = batch["mask"][:, :, ::-1]  # [B, V, H, W, 1], row 0 at the bottom
@@ -361,10 +374,6 @@ def _inside(points, batch, views):
         both = tf.cast(tf.logical_and(hit, framed), tf.float32)
         shares.append(tf.reduce_sum(both, axis=1) / count)
     return 0.5 * tf.add_n(shares)
-
-
-def _object_means(by_view, views):
-    return tf.reduce_mean(tf.reshape(by_view, [-1, views]), axis=1)
 
 
 def _card(settings, train: records.Split):

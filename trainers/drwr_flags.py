@@ -139,9 +139,13 @@ def loss_settings() -> PointLossSettings:
     given.update({name: FLAGS[name].value for name in _SETTINGS})
     if FLAGS.predict_pose:
         # In a frame that is being learned there is no hull yet.
-        given.setdefault("surface", 0.0)
-        given["surface"] = given["surface"] or 0.0
-        given["spread"] = given["spread"] or 0.0
+        for name in ("surface", "spread"):
+            if given[name]:
+                raise ValueError(
+                    f"--lambda_{name}: expected 0 with --predict_pose; got "
+                    f"{given[name]:g}."
+                )
+            given[name] = 0.0
     return preset._replace(**{k: v for k, v in given.items() if v is not None})
 
 

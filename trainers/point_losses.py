@@ -116,7 +116,7 @@ class StepLoss:
         for name, by_view in self._by_view(
             points, found["scale"], camera, batch, progress, step, 1, scores=False
         ).items():
-            terms[name] = _object_means(by_view[:, 0], batch["views"])
+            terms[name] = object_means(by_view[:, 0], batch["views"])
             total += getattr(self.settings, name) * terms[name]
         return total, terms
 
@@ -141,14 +141,14 @@ class StepLoss:
         weights["projection"] = settings.projection
         errors = tf.add_n([weights[name] * value for name, value in found.items()])
         winners = losses.best_candidates(errors, poses)
-        terms = {"best": _object_means(winners.error, views)}
+        terms = {"best": object_means(winners.error, views)}
         total = terms["best"]
         if "student" in model.pose_network.output:
             compare = losses.student_loss
             if settings.align_student:
                 compare = losses.aligned_points_loss
             learned = compare(winners.pose, guesses["pose"])
-            terms["student"] = _object_means(learned, views)
+            terms["student"] = object_means(learned, views)
             total += settings.student * terms["student"]
         return total, terms
 
@@ -250,6 +250,6 @@ def _flat(batch):
     return {**found, "views": batch["mask"].shape[1]}
 
 
-def _object_means(by_view, views):
+def object_means(by_view, views):
     """Means [B] of the views of each object, [B V]."""
     return tf.reduce_mean(tf.reshape(by_view, [-1, views]), axis=1)

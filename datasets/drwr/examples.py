@@ -97,6 +97,8 @@ def check_form(expected: Form, found: Form, name: str) -> None:
             raise FormatError(
                 f"{name}: expected {word.replace('_', ' ')} {first}, as the objects "
                 f"before it have; got {own}."
+                + " --views=N takes the first N of each."
+                * (word == "views")
             )
 
 

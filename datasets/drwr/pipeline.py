@@ -18,7 +18,6 @@ from datasets.drwr import examples, memory, truth
 from datasets.mesh_reconstruction.views import find_classes
 from datasets.shards import sidecar_path
 from tfrender import checks
-from tfrender.io import FormatError
 
 _ENTRIES = ("image_size", "views", "depth", "sample_points", "objects", "classes")
 
@@ -41,14 +40,9 @@ def metadata(data_dir: str, split: str) -> records.Split:
         FileNotFoundError, FormatError: no such split, a broken one, or one of another
             system.
     """
-    found = records.read_split(data_dir, split, examples.SCHEMA)
-    missing = [name for name in _ENTRIES if name not in found.metadata]
-    if missing:
-        raise FormatError(
-            f"{sidecar_path(data_dir, split)}: expected the entry {missing[0]}; make "
-            "the data again with tools.make_drwr_records."
-        )
-    return found
+    return shards.read_described(
+        data_dir, split, examples.SCHEMA, _ENTRIES, "tools.make_drwr_records"
+    )
 
 
 def form_of(data_dir: str, split: str) -> examples.Form:
@@ -203,6 +197,7 @@ def evaluation_batches(
     truth_dir: str | None = None,
     truth_points: int = 4096,
     views_to_use: int = 0,
+    samples: int = 0,
     in_memory: bool | None = None,
 ) -> tf.data.Dataset:
     """Every object of a split once, in the order of `objects_of`, with all its views.
@@ -216,6 +211,7 @@ def evaluation_batches(
         truth_dir: folder of CLASS/NAME.npz or .mat with true points, or None.
         truth_points: of each object, the same ones in every call.
         views_to_use: the first so many views alone; 0 is all.
+        samples: points M of each mask, the first of those stored.
         in_memory: as `training_batches`.
 
     Returns:
@@ -229,19 +225,24 @@ def evaluation_batches(
     """
     checks.between("batch_size", batch_size, 1, 2**20)
     form = form_of(data_dir, split)
-    checks.between("views_to_use", views_to_use, 0, form.views)
+    _check_draws(data_dir, form, 1, views_to_use, samples)
     clouds = None
     if truth_dir is not None:
         checks.between("truth_points", truth_points, 1, 2**24)
         paths = truth.find(truth_dir, objects_of(data_dir, split, classes))
         stamps = tuple((str(p), p.stat().st_mtime_ns) for p in paths)
         clouds = _truth(stamps, truth_points)
-    store = _store(data_dir, split, classes, input_size, in_memory, samples=False)
+    store = _store(
+        data_dir, split, classes, input_size, in_memory, samples=bool(samples)
+    )
     places = tf.range(views_to_use or form.views, dtype=tf.int64)
 
     def example(row):
         found = store.views(row, places)
         found["object_index"] = tf.cast(row, tf.int32)
+        if samples:
+            own = tf.gather(store.fields["samples"][row], places)
+            found["samples"] = examples.frame_coordinates(own[:, :samples])
         if clouds is not None:
             found["truth"] = clouds[row]
         return found

@@ -15,11 +15,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from datasets import records, row_order
+from datasets import records, row_order, shards
 from datasets.dvr import examples, memory, sampling
 from datasets.shards import sidecar_path
 from tfrender import checks
-from tfrender.io import FormatError
 
 MEMORY_BYTES = 2**30
 VIEWS = ("all", "random")
@@ -48,14 +47,9 @@ def metadata(data_dir: str, split: str) -> records.Split:
         FileNotFoundError, FormatError: no such split, a broken one, or one of another
             system.
     """
-    found = records.read_split(data_dir, split, examples.SCHEMA)
-    missing = [name for name in _ENTRIES if name not in found.metadata]
-    if missing:
-        raise FormatError(
-            f"{sidecar_path(data_dir, split)}: expected the entry {missing[0]}; make "
-            "the data again with tools.make_dvr_records."
-        )
-    return found
+    return shards.read_described(
+        data_dir, split, examples.SCHEMA, _ENTRIES, "tools.make_dvr_records"
+    )
 
 
 def form_of(data_dir: str, split: str) -> examples.Form:

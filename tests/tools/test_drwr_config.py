@@ -291,7 +291,7 @@ def test_a_bad_change_is_named(tmp_path, change, message):
         ("synth_set: ''", "expected a name or path; got ''"),
         ("checkpoint_dir: 'a # b'", "expected a name or path"),
         ("encoder_name: resnet", "expected encoder; got 'resnet'"),
-        ("pc_point_dropout: 1.5", r"expected a value in \[0, 1\]"),
+        ("pc_point_dropout: 1.5", r"expected a value in \[1e-06, 1\]"),
         ("pc_point_dropout_start_step: 1", "'pc_point_dropout_start_step' below"),
         ("batch_size: 1\nbatch_size: 1", "'batch_size' is given twice"),
         ("z_dim: &a 1\nf_dim: *a", "got an alias"),

@@ -65,7 +65,7 @@ def test_two_devices_do_what_one_does(tmp_path, run):
         ],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(tmp_path / "found.npz") as file:

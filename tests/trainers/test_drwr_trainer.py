@@ -3,34 +3,14 @@
 import csv
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.datasets import drwr_objects
+from tests.trainers import told as told_by
 from tfrender.export import saved_model
 
-# Runs each list of flags in one process and prints what is told.
-PROGRAM = """
-import json, sys
-from absl import flags
-from tfrender.ops import default_form
-from tools import cli
-from trainers import drwr
-for line in sys.stdin:
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    try:
-        flags.FLAGS(["drwr", *json.loads(line)])
-        with default_form("graph"):  # nothing to compile
-            drwr.main()
-        print("TOLD nothing", flush=True)
-    except (ValueError, OSError, flags.Error) as error:
-        print("TOLD", cli.describe(error), flush=True)
-"""
 STEPS = 6
 
 
@@ -41,7 +21,9 @@ def told(tmp_path_factory):
     data = drwr_objects.write_objects(
         root / "data", {"chair": 2, "table": 1}, points=20
     )
-    drwr_objects.write_objects(root / "data", {"chair": 2}, "validation", first=7)
+    drwr_objects.write_objects(
+        root / "data", {"chair": 2}, "validation", first=7, points=20
+    )
     drwr_objects.write_objects(root / "data", {"chair": 1}, "again")
     for number in (7, 8):
         truth = root / "data" / "truth" / "chair" / f"{number:02d}.npz"
@@ -63,6 +45,7 @@ def told(tmp_path_factory):
     poses += ["--coord_weight=0", "--potential_weight=0", "--lambda_frame=0"]
     poses += ["--proj_weight=1", "--pose_candidates=3", "--grid_depth=8"]
     poses += ["--kernel_size=5", "--lr_share=0.5", "--sample_share=0.5"]
+    poses += ["--lambda_chamfer=0.1", "--sample_points=5"]
     other = [*common, f"--output_dir={root / 'other'}"]
     none = [f"--lambda_{name}=0" for name in ("unary", "pair", "frame")]
     lines = [
@@ -81,17 +64,9 @@ def told(tmp_path_factory):
         [*other, "--surface_from=0.7"],
         [*other, "--keep_from=1", "--keep_to=0.5"],
         [*other, "--cd_weight=1", "--sample_points=21"],
+        [*other, "--predict_pose", "--lambda_surface=1"],
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input="\n".join(map(json.dumps, lines)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    answers = [line[5:] for line in done.stdout.splitlines() if line[:4] == "TOLD"]
-    assert len(answers) == len(lines), done.stdout + done.stderr
-    return root, answers
+    return root, told_by.answers("drwr", lines)
 
 
 def _lines(folder, key):
@@ -160,10 +135,10 @@ def test_the_export_answers_and_its_card_tells_the_data(told):
     [
         (2, "--preset: expected one of ['paper', 'dpc', 'small', 'tiny']; got 'huge'"),
         (3, "--data_dir: expected a folder of records"),
-        (4, "all weights (--lambda_...) are 0"),
+        (4, "expected a loss of silhouettes"),
         (5, "chair/00"),
         (6, "sofa"),
-        (7, "`views` must lie in [1, 3]; got 4"),
+        (7, "--views_per_step: expected 1 to 3, the views of an object; got 4"),
         (8, "--kernel_size: expected an odd size; got 4"),
         (9, "chair/07"),
         (10, "expected a size that divides square silhouettes; got 12 for 16 x 16"),
@@ -171,6 +146,7 @@ def test_the_export_answers_and_its_card_tells_the_data(told):
         (12, "--surface_full: expected more than --surface_from"),
         (13, "--keep_to: expected more than --keep_from"),
         (14, "`samples` must be at most 20"),
+        (15, "--lambda_surface: expected 0 with --predict_pose; got 1"),
     ],
 )
 def test_mistakes_are_told_in_one_line(told, number, expected):

@@ -1,33 +1,15 @@
 """Claims of trainers.dvr, with one process."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.datasets.dvr_scenes import write_ball
 from tests.tools import dvr_programs
+from tests.trainers import told as told_by
 from tfrender.export import saved_model
 
-# Runs each list of flags in one process and prints what is told.
-PROGRAM = """
-import json, sys
-from absl import flags
-from tools import cli
-from trainers import dvr
-for line in sys.stdin:
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    try:
-        flags.FLAGS(["dvr", *json.loads(line)])
-        dvr.main()
-        print("TOLD nothing", flush=True)
-    except (ValueError, OSError, flags.Error) as error:
-        print("TOLD", cli.describe(error), flush=True)
-"""
 STEPS = 6
 
 
@@ -61,16 +43,7 @@ def told(tmp_path_factory):
         [*other, "--patch_size=9"],
         [*other, "--patch_size=2", "--object_share=0.5"],
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input="\n".join(map(json.dumps, lines)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    answers = [line[5:] for line in done.stdout.splitlines() if line[:4] == "TOLD"]
-    assert len(answers) == len(lines), done.stdout + done.stderr
-    return root, answers
+    return root, told_by.answers("dvr", lines, form="xla")
 
 
 def journal(root, group):

@@ -2,35 +2,13 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.tools.reconstruction_records import write_split
+from tests.trainers import told as told_by
 from tfrender.export import saved_model
-
-# Runs each list of flags in one process and prints what is told; the last line is of
-# the loss, by its parts, of the flags of the first list.
-PROGRAM = """
-import json, sys
-from absl import flags
-from tfrender.ops import default_form
-from tools import cli
-from trainers import mesh_reconstruction
-for line in sys.stdin:
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    try:
-        flags.FLAGS(["mesh_reconstruction", *json.loads(line)])
-        with default_form("graph"):  # nothing to compile
-            mesh_reconstruction.main()
-        print("TOLD nothing", flush=True)
-    except (ValueError, OSError, flags.Error) as error:
-        print("TOLD", cli.describe(error), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +40,7 @@ def told(tmp_path_factory):
         other,
         [*other, f"--dd={data}", "--held_out=again"],
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input="\n".join(map(json.dumps, lines)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    answers = [line[5:] for line in done.stdout.splitlines() if line[:4] == "TOLD"]
-    assert len(answers) == len(lines), done.stdout + done.stderr
-    return root, answers
+    return root, told_by.answers("mesh_reconstruction", lines)
 
 
 def test_the_loss_of_a_run_falls_by_its_parts(told):

@@ -19,7 +19,7 @@ from tfrender.ops.gaussian_sums import gaussian_sums
 from tfrender.ops.nearest_points import nearest_points
 from tfrender.ops.project_points import frame_coordinates, project_points
 from tfrender.ops.sample_rings import sample_rings
-from tfrender.ops.smooth_silhouette import signed_distance, smooth_silhouette
+from tfrender.ops.smooth_silhouette import FAR, signed_distance, smooth_silhouette
 
 # Pixels a side to which the width of the pair potential refers.
 _WIDTH_GRID = 32.0
@@ -438,9 +438,12 @@ def inside_distance(mask: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:
         distance: [V, S, S, 1] of `ops.distance_to_contour`, pixels.
 
     Returns:
-        [V, S, S, 1] widths of the frame, above 0 inside, row 0 at the bottom.
+        [V, S, S, 1] widths of the frame, above 0 inside, row 0 at the bottom; 0 where
+        the mask is empty or full.
     """
-    return signed_distance(mask, distance)[:, ::-1] / mask.shape[1]
+    # A picture without an outline says nothing about depths.
+    found = tf.where(distance >= FAR, 0.0, signed_distance(mask, distance))
+    return found[:, ::-1] / mask.shape[1]
 
 
 def spread_loss(points: tf.Tensor, width: float | None = None) -> tf.Tensor:

@@ -123,7 +123,7 @@ class PointCloudReconstructor(keras.Model):
         Args:
             preset: one of `PRESETS`: "paper" (2,000 points, 13.6 M parameters), "dpc"
                 (8,000 points, 32 M), "small" (1,024 points of a picture of 64 x 64,
-                3.7 M) or "tiny" (64 points of 16 x 16).
+                3.4 M) or "tiny" (64 points of 16 x 16).
             **overrides: arguments that differ from the preset.
 
         Returns:

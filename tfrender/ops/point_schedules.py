@@ -59,7 +59,7 @@ def keep_schedule(
 
 
 def keep_weights(shape, share, seed) -> tf.Tensor:
-    """Chooses floor(N share) of N points at random, without replacement.
+    """Chooses floor(N share) of N points, at least one, without replacement.
 
     Args:
         shape: (V, N).
@@ -72,4 +72,5 @@ def keep_weights(shape, share, seed) -> tf.Tensor:
     draws = tf.random.stateless_uniform(shape, seed)
     rank = tf.argsort(tf.argsort(draws, axis=-1), axis=-1)
     count = tf.floor(tf.cast(tf.shape(draws)[-1], tf.float32) * share)
+    count = tf.maximum(count, 1.0)
     return tf.cast(tf.cast(rank, tf.float32) < count, tf.float32)
