@@ -5,7 +5,8 @@
 Real meshes -> voxels and pictures -> RenderNet trained -> SavedModel -> pictures of
 held-out objects, drawn by a process that does not import tfrender. Then the shipped
 mesh reconstructor makes a mesh of a picture of a car that it has not seen, and the
-shipped implicit shape of a chair is drawn from all sides and made a mesh.
+shipped implicit shape of a chair is drawn from all sides and made a mesh, and points
+are fitted to silhouettes of the car.
 """
 
 import pathlib
@@ -123,13 +124,13 @@ def main():
     data, model = folder / "data", folder / "run" / "saved_model"
     start = time.monotonic()
     run(
-        "1/6 voxels and pictures of the bundled meshes",
+        "1/7 voxels and pictures of the bundled meshes",
         *("-m", "tools.render_dataset", f"--input={MESHES}", f"--output={data}"),
         f"--split_file={MESHES / 'split.json'}",
         *(f"--resolution={RESOLUTION}", f"--views={FLAGS.views}"),
     )
     run(
-        "2/6 training the `tiny` preset, exporting it",
+        "2/7 training the `tiny` preset, exporting it",
         *("-m", "trainers.rendernet", "--flagfile=configs/rendernet/demo.cfg"),
         *(f"--data_dir={data}", f"--output_dir={folder / 'run'}"),
         *(f"--steps={FLAGS.steps}", "--overwrite"),
@@ -138,26 +139,26 @@ def main():
     np.savez_compressed(folder / "request.npz", **request)
     shutil.copy(ROOT / "tools" / "stock_client.py", folder / "stock_client.py")
     run(
-        "3/6 a turntable of held-out objects, drawn without tfrender",
+        "3/7 a turntable of held-out objects, drawn without tfrender",
         *(str(folder / "stock_client.py"), str(model)),
         *(str(folder / "request.npz"), str(folder / "answer.npz")),
     )
     write_turntable(folder / "answer.npz", objects, folder / "turntable.gif")
     run(
-        "4/6 held-out pictures beside baselines",
+        "4/7 held-out pictures beside baselines",
         *("-m", "tools.evaluate_rendernet", f"--model={model}"),
         *(f"--data_dir={data}", f"--output_dir={folder}"),
     )
     write_picture(folder / "car.png")
     run(
-        "5/6 a mesh of a picture",
+        "5/7 a mesh of a picture",
         *("-m", "tools.reconstruct", f"--input={folder / 'car.png'}"),
         f"--output_obj={folder / 'car.obj'}",
         f"--output_gif={folder / 'car.gif'}",
     )
     shape = str(ROOT / "saved_models" / "dvr_multiview")
     run(
-        "6/6 the mesh and a turn of a chair learned from 20 pictures",
+        "6/7 the mesh and a turn of a chair learned from 20 pictures",
         *("-m", "tools.generate_meshes", f"--model={shape}"),
         *(f"--output_dir={folder / 'chair'}", "--refinement_steps=0"),
     )
@@ -167,12 +168,18 @@ def main():
         *("--image_size=96,128", "--distance=1.9", "--march_samples=96"),
         f"--render_dir={folder / 'chair'}",
     )
+    run(
+        "7/7 points fitted to 16 silhouettes of the car",
+        *("-m", "tools.fit_points", f"--input={MESHES / CAR}"),
+        *("--losses=surface", "--steps=400", f"--output_dir={folder / 'points'}"),
+    )
     minutes = (time.monotonic() - start) / 60
     print(f"\nDone in {minutes:.1f} minutes. Look at:")
     print(f"  {folder}/turntable.gif       held-out objects, network and Phong light")
     print(f"  {folder}/contact_sheet.png   voxels | network | rasterised truth, twice")
     print(f"  {folder}/car.gif, car.obj   a mesh of the picture car.png")
     print(f"  {folder}/chair              a learned chair: its mesh, pictures, a GIF")
+    print(f"  {folder}/points/clouds.png  true points of the car, and those fitted")
     print(f"  {model}   for a server, with its model card")
 
 

@@ -57,7 +57,7 @@ def define_flags() -> None:
     f.DEFINE_integer("views", None, "Views of an object; meshes 8, else all.", 1, 999)
     f.DEFINE_integer("image_size", None, "Pixels a side; meshes 128.", 8, 4096)
     f.DEFINE_integer(
-        "sample_points", 0, "Points on each mask, for the 2D Chamfer loss; 5000.", 0
+        "sample_points", 0, "Points on each mask for the 2D Chamfer loss, say 5000.", 0
     )
     f.DEFINE_enum("sample_mode", "lattice", silhouettes.MODES, "How they lie.")
     f.DEFINE_bool("depth", False, "Keep depths.")
