@@ -63,7 +63,7 @@ def test_example_2_bends_the_teapot_into_a_square():
     assert both.numpy().sum() / either.numpy().sum() > 0.99
 
 
-@pytest.mark.slow  # tests/tools/test_renderer_examples.py runs the same fit
+@pytest.mark.slow
 def test_example_4_finds_the_camera():
     vertices, faces = teapot()
     target = tf.reduce_max(reference("example4_ref.png"), -1, keepdims=True)

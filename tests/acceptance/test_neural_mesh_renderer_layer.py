@@ -107,6 +107,7 @@ assert not any(name.split(".")[0] == "tfrender" for name in sys.modules)
 """
 
 
+@pytest.mark.slow  # as tests/layers/test_soft_rasterizer.py does
 def test_an_exported_renderer_runs_without_this_package(tmp_path):
     vertices, faces = teapot(300)
     rng = np.random.default_rng(1)

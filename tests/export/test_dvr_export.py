@@ -199,6 +199,7 @@ def test_settings_out_of_range_are_named(one):
         export_dvr.lite_function(one[0], 0)
 
 
+@pytest.mark.slow  # test_drwr_export.py does the same with another model
 def test_a_process_without_the_package_gives_the_same_numbers(one, tmp_path):
     _, folder, field, serve = one
     request = {"points": points(), **camera()._asdict()}

@@ -54,6 +54,7 @@ def test_blur_and_kept_points(path):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow  # a process for its flags
 def test_learning_rates():
     every = [cases.load(path) for path in PATHS]
     steps = sorted({int(step) for arrays in every for step in arrays["steps"]})

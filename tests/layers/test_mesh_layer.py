@@ -288,6 +288,7 @@ def test_any_finite_mesh_gives_finite_pictures_and_gradients(kind, nasty):
     assert slopes[0] is not None
 
 
+@pytest.mark.slow  # the forms of the ops are compared in tests/ops
 @each_layer
 def test_the_forms_agree(kind):
     vertices, faces = box(2)
@@ -311,6 +312,7 @@ def test_the_forms_agree(kind):
     assert not layer.supports_jit
 
 
+@pytest.mark.slow
 @each_layer
 def test_a_layer_compiles(kind):
     vertices, faces = box(2)

@@ -92,6 +92,7 @@ def test_example_3_paints_what_the_picture_shows(sphere, tmp_path):
     np.testing.assert_allclose(color, [0.6, 0.4, 0.1], atol=0.1)
 
 
+@pytest.mark.slow
 def test_example_4_stops_when_it_has_found_the_camera(sphere, tmp_path, capsys):
     vertices, faces = examples.load_object(sphere)
     there = cameras.from_neural_renderer(examples.eye_at(*examples.TRUE_VIEW))

@@ -90,6 +90,8 @@ def trained(data):
         config=str(data / "config.json"),
         output=str(data / "run.cfg"),
         preset="tiny",
+        system="auto",
+        set=[],
     )
     done = programs.launch(
         "trainers.rendernet",
