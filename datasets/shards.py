@@ -6,6 +6,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -142,6 +143,29 @@ def splits(directory: str) -> list[str]:
             _parse(path)
             names.append(path.stem)
     return names
+
+
+def disjoint_splits(directory: str, check) -> list[str]:
+    """Splits of a folder, once no two of them share objects.
+
+    Args:
+        directory: folder of the data set.
+        check: (directory, first, second) raises where two splits share something.
+
+    Returns:
+        Names, at least one.
+
+    Raises:
+        FileNotFoundError: no finished split.
+    """
+    found = splits(directory)
+    if not found:
+        raise FileNotFoundError(
+            f"{directory}: expected SPLIT.json with its TFRecords; found none."
+        )
+    for first, second in itertools.combinations(found, 2):
+        check(directory, first, second)
+    return found
 
 
 def read_described(

@@ -20,6 +20,7 @@ import numpy as np
 from absl import flags
 
 from datasets.drwr import pipeline, truth
+from datasets.mesh_reconstruction.generation import VARIANT
 from tfrender import io
 from tfrender.metrics.points import precision_coverage
 from tools import cli, point_files, progress
@@ -141,7 +142,7 @@ def main():
     clouds_of = FLAGS.truth or str(pathlib.Path(FLAGS.data_dir) / "truth")
     names = pipeline.objects_of(FLAGS.data_dir, FLAGS.train_split)
     if FLAGS.method == "medoid":  # a variant is no more typical than its object
-        names = [name for name in names if "~" not in name]
+        names = [name for name in names if VARIANT not in name]
     known = [truth.read(path) for path in truth.find(clouds_of, names)]
     objects = pipeline.objects_of(FLAGS.data_dir, FLAGS.split)
     views = pipeline.form_of(FLAGS.data_dir, FLAGS.split).views

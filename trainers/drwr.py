@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from datasets import records
 from datasets.drwr import pipeline
+from datasets.mesh_reconstruction.generation import VARIANT
 from tfrender import cameras, models
 from tfrender.export import drwr as export_drwr
 from tfrender.io import write_file
@@ -45,13 +46,7 @@ FLAGS = drwr_flags.FLAGS
 def main():
     """Reads the flags and trains."""
     settings = flags.Settings.from_flags()
-    presets = point_cloud_reconstructor.PRESETS
-    if settings.preset not in presets:
-        raise ValueError(
-            f"--preset: expected one of {list(presets)}; got {settings.preset!r}."
-        )
-    if not settings.data_dir:
-        raise ValueError("--data_dir: expected a folder of records; got none.")
+    settings.check_preset_and_data(point_cloud_reconstructor.PRESETS)
     train = pipeline.metadata(settings.data_dir, FLAGS.train_split)
     pipeline.metadata(settings.data_dir, FLAGS.held_out)
     pipeline.check_disjoint(settings.data_dir, FLAGS.train_split, FLAGS.held_out)
@@ -401,7 +396,7 @@ def _card(settings, train: records.Split):
 def _count(split) -> str:
     """Number of objects, and of all with their variants."""
     names = split.metadata["objects"]
-    own = {name.partition("~")[0] for name in names}
+    own = {name.partition(VARIANT)[0] for name in names}
     return str(len(own)) if len(own) == len(names) else f"{len(own)} ({len(names)})"
 
 

@@ -37,12 +37,7 @@ _EVALUATION_SEED = 2**30  # no step of a training has this number
 def main():
     """Reads the flags and trains."""
     settings = flags.Settings.from_flags()
-    if settings.preset not in dvr.PRESETS:
-        raise ValueError(
-            f"--preset: expected one of {list(dvr.PRESETS)}; got {settings.preset!r}."
-        )
-    if not settings.data_dir:
-        raise ValueError("--data_dir: expected a folder of records; got none.")
+    settings.check_preset_and_data(dvr.PRESETS)
     train = pipeline.metadata(settings.data_dir, FLAGS.train_split)
     held_out = pipeline.metadata(settings.data_dir, FLAGS.held_out)
     pipeline.check_disjoint(settings.data_dir, FLAGS.train_split, FLAGS.held_out)

@@ -84,6 +84,22 @@ class Settings:
         values = {name: flags.FLAGS[name].value for name in shared}
         return cls(**values, own=_own_flags(frozenset(shared)))
 
+    def check_preset_and_data(self, presets) -> None:
+        """Refuses a preset that a system has not, and a run without a data set.
+
+        Args:
+            presets: names of the system's presets.
+
+        Raises:
+            ValueError: naming the flag.
+        """
+        if self.preset not in presets:
+            raise ValueError(
+                f"--preset: expected one of {list(presets)}; got {self.preset!r}."
+            )
+        if not self.data_dir:
+            raise ValueError("--data_dir: expected a folder of records; got none.")
+
     def texts(self) -> dict[str, str]:
         """Every flag as text, the trainer's own ones last."""
         shared = {}

@@ -90,13 +90,7 @@ FLAGS = absl_flags.FLAGS
 def main():
     """Reads the flags and trains."""
     settings = flags.Settings.from_flags()
-    if settings.preset not in mesh_reconstructor.PRESETS:
-        raise ValueError(
-            f"--preset: expected one of {list(mesh_reconstructor.PRESETS)}; got "
-            f"{settings.preset!r}."
-        )
-    if not settings.data_dir:
-        raise ValueError("--data_dir: expected a folder of records; got none.")
+    settings.check_preset_and_data(mesh_reconstructor.PRESETS)
     folder = pathlib.Path(settings.data_dir)
     if any(folder.glob("*_images.npz")) and not (folder / "train.json").exists():
         raise ValueError(

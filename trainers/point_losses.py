@@ -164,7 +164,10 @@ class StepLoss:
         def by_candidate(value):
             return tf.reshape(value, [-1, count])
 
-        if scores and self.scores:
+        scores = scores and self.scores
+        if scores or settings.chamfer:
+            xy, _ = project_points(points, camera)
+        if scores:
             grids = losses.silhouette_grids(
                 batch["mask"],
                 smooth_silhouette(batch["mask"], batch["distance"]),
@@ -172,11 +175,9 @@ class StepLoss:
                 aligned=settings.points.aligned,
             )
             grids = type(grids)(*(repeated(picture) for picture in grids))
-            xy, _ = project_points(points, camera)
             value = losses.point_silhouette_losses(xy, grids, settings.points)["total"]
             found["score"] = by_candidate(value)
         if settings.chamfer:
-            xy, _ = project_points(points, camera)
             value = losses.projected_chamfer_loss(
                 repeated(batch["samples"]), xy, squared=settings.chamfer_squared
             )

@@ -14,12 +14,11 @@ from scipy import ndimage
 
 from tfrender import checks
 from tfrender.io import FormatError
+from tfrender.ops.smooth_silhouette import RAMP_SLOPE, RAMP_START
 
 OPAQUE = 153  # of 255: 0.6, as the original decides
 NOTHING = 65535  # squared distance where a mask is empty or full
 _LARGEST = NOTHING - 1
-_RAMP = 255.0 / (64.0 * math.sqrt(2.0))  # levels that the smooth silhouette loses a px
-_TOP = 220.0  # level that it would have at distance 0
 MODES = ("lattice", "pixels", "pixels_continuous", "uniform")
 
 
@@ -102,7 +101,7 @@ def distance_of_smooth(mask: np.ndarray, smooth: np.ndarray) -> np.ndarray:
     mask = np.asarray(mask, bool)
     found = squared_distance(mask)
     if mask.any() and not mask.all():
-        pixels = (_TOP - 255.0 * np.asarray(smooth, np.float64)) / _RAMP
+        pixels = (RAMP_START - np.asarray(smooth, np.float64)) / RAMP_SLOPE
         outside = np.rint(pixels.clip(1.0, 300.0) ** 2).clip(1, _LARGEST)
         found[~mask] = outside[~mask].astype(np.uint16)
     return found

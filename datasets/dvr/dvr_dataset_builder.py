@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from datasets import records
+from datasets import records, shards
 from datasets.dvr import examples, pipeline
 
 
@@ -51,14 +51,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         root = pathlib.Path(dl_manager.manual_dir)
-        found = records.splits(str(root))
-        if not found:
-            raise FileNotFoundError(
-                f"{root}: expected SPLIT.json with its TFRecords; found none."
-            )
-        for place, split in enumerate(found):
-            for other in found[:place]:
-                pipeline.check_disjoint(str(root), other, split)
+        found = shards.disjoint_splits(str(root), pipeline.check_disjoint)
         return {split: self._generate_examples(root, split) for split in found}
 
     def _generate_examples(self, root, split):
